@@ -1,0 +1,145 @@
+// Package app is the composition root: it opens what a configuration names
+// (store, lake, rules, filter, SQL engine) and ties it into the pipeline. What
+// the parts do is decided in them, not here.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/iamtrack/iamtrack/internal/collect"
+	"github.com/iamtrack/iamtrack/internal/config"
+	"github.com/iamtrack/iamtrack/internal/filter"
+	"github.com/iamtrack/iamtrack/internal/lake"
+	"github.com/iamtrack/iamtrack/internal/rule"
+	"github.com/iamtrack/iamtrack/internal/store"
+)
+
+// Files and folders of a data directory.
+const (
+	storeFile  = "iamtrack.db"
+	lakeFolder = "lake"
+)
+
+// ErrNoData is wrapped by the error of Open when there is no data directory.
+var ErrNoData = errors.New("no data yet")
+
+// Options say how to open.
+type Options struct {
+	Command string           // for lease holders: the command that runs
+	Create  bool             // make the data directory when it is not there
+	Now     func() time.Time // nil: time.Now
+	Version string           // the program's
+}
+
+// App is an open data directory.
+type App struct {
+	Config   config.Config
+	Store    store.Store
+	Lake     *lake.Lake
+	Rules    *rule.Engine
+	Filter   *filter.Filter
+	Pipeline *collect.Pipeline
+	// ReadOnly: the folder can't be written; answers tell what was exported last.
+	ReadOnly bool
+
+	now func() time.Time
+}
+
+// Open opens the data directory that cfg names. Without Create, a directory
+// that does not exist, or is empty, is ErrNoData. A directory that can't be
+// written is opened for reading.
+func Open(ctx context.Context, cfg config.Config, o Options) (_ *App, err error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	a := &App{Config: cfg, now: o.Now}
+	if a.Rules, err = rule.NewEngine(cfg.RuleConfig()); err != nil {
+		return nil, err
+	}
+	if a.Filter, err = filter.New(cfg.FilterConfig()); err != nil {
+		return nil, err
+	}
+	dbPath := filepath.Join(cfg.DataDir, storeFile)
+	if _, err := os.Stat(dbPath); errors.Is(err, fs.ErrNotExist) {
+		if !o.Create {
+			return nil, fmt.Errorf("%w in %s", ErrNoData, cfg.DataDir)
+		}
+		if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+			return nil, fmt.Errorf("make the data directory (setting data_dir): %w", err)
+		}
+	} else if err != nil {
+		return nil, fmt.Errorf("open the data directory (setting data_dir): %w", err)
+	}
+	a.ReadOnly = !writable(cfg.DataDir)
+	if a.ReadOnly && o.Create {
+		return nil, fmt.Errorf("data directory %s is read-only: make it writable, or name another with --data-dir", cfg.DataDir)
+	}
+	if a.Store, err = store.OpenSQLite(ctx, dbPath, store.SQLiteOptions{ReadOnly: a.ReadOnly, Now: o.Now}); err != nil {
+		return nil, err
+	}
+	bucket, err := lake.OpenDisk(a.LakeDir(), a.ReadOnly)
+	if err != nil {
+		return nil, errors.Join(err, a.Store.Close())
+	}
+	a.Lake = lake.New(bucket, lake.Options{ProgramVersion: o.Version})
+	a.Pipeline = &collect.Pipeline{
+		Store: a.Store, Lake: a.Lake, Rules: a.Rules, Filter: a.Filter, Now: o.Now,
+		HotDays: cfg.HotDays, LakeDays: cfg.LakeDays, Holder: collect.NewHolder(o.Command),
+	}
+	return a, nil
+}
+
+// LakeDir is the folder of the lake.
+func (a *App) LakeDir() string { return filepath.Join(a.Config.DataDir, lakeFolder) }
+
+// Close releases everything; it does not wait for other users.
+func (a *App) Close() error { return a.Store.Close() }
+
+// Freshness says how current the lake is that an answer was read from.
+type Freshness struct {
+	// DirtyDays are the days with newer events in the store than in the lake;
+	// empty after an export.
+	DirtyDays []store.DirtyDay
+	// Reason says why they were not exported; empty when there are none.
+	Reason string
+}
+
+// Refresh exports dirty days, so that the lake has all that is stored. When
+// another process exports, or the folder is read-only, it does not wait: the
+// answer then says how fresh it is.
+func (a *App) Refresh(ctx context.Context) (Freshness, error) {
+	dirty, err := a.Store.DirtyDays(ctx)
+	if err != nil || len(dirty) == 0 {
+		return Freshness{}, err
+	}
+	f := Freshness{DirtyDays: dirty}
+	if a.ReadOnly {
+		f.Reason = "the data directory is read-only"
+		return f, nil
+	}
+	_, err = a.Pipeline.Export(ctx, collect.ExportOptions{})
+	var held *store.HeldError
+	if errors.As(err, &held) {
+		f.Reason = held.Error()
+		return f, nil
+	}
+	if err != nil {
+		return f, err
+	}
+	return Freshness{}, nil
+}
+
+// writable tells whether files can be made in dir.
+func writable(dir string) bool {
+	f, err := os.CreateTemp(dir, ".write-*")
+	if err != nil {
+		return false
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name())) == nil
+}

@@ -1,0 +1,95 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/iamtrack/iamtrack/internal/store"
+)
+
+// Status is what is kept, in numbers.
+type Status struct {
+	DataDir    string                      `json:"data_dir"`
+	Events     int64                       `json:"events"`
+	Categories map[string]int64            `json:"categories"`
+	Filtered   int64                       `json:"filtered"`
+	Rejected   int64                       `json:"rejected"`
+	Conflicts  int64                       `json:"conflicts"`
+	Alerts     map[string]map[string]int64 `json:"alerts"` // by state, then severity
+	Days       int                         `json:"days"`   // with events
+	FirstDay   string                      `json:"first_day,omitempty"`
+	LastDay    string                      `json:"last_day,omitempty"`
+	HotEvents  int64                       `json:"hot_events"`
+	DirtyDays  int                         `json:"dirty_days"`
+	StoreBytes int64                       `json:"store_bytes"`
+	LakeBytes  int64                       `json:"lake_bytes"`
+}
+
+// Status counts what the lake and the store hold; call Refresh before, so that
+// the lake has everything.
+func (a *App) Status(ctx context.Context) (Status, error) {
+	s := Status{DataDir: a.Config.DataDir, Categories: map[string]int64{}}
+	days, err := a.Store.LakeDays(ctx)
+	if err != nil {
+		return s, err
+	}
+	for _, d := range days {
+		s.Events += d.Events
+		s.Filtered += d.Filtered
+		s.LakeBytes += d.Bytes
+		for c, n := range d.Categories {
+			s.Categories[c] += n
+		}
+		if d.Events == 0 {
+			continue
+		}
+		s.Days++
+		if s.FirstDay == "" {
+			s.FirstDay = d.Date.String()
+		}
+		s.LastDay = d.Date.String()
+	}
+	dirty, err := a.Store.DirtyDays(ctx)
+	if err != nil {
+		return s, err
+	}
+	s.DirtyDays = len(dirty)
+	c, err := a.Store.Counts(ctx)
+	if err != nil {
+		return s, err
+	}
+	s.HotEvents, s.Rejected, s.Conflicts, s.Alerts = c.HotEvents, c.Rejected, c.Conflicts, c.Alerts
+	s.StoreBytes, err = fileSizes(filepath.Join(a.Config.DataDir, storeFile))
+	return s, err
+}
+
+// fileSizes adds up a database and its log.
+func fileSizes(db string) (int64, error) {
+	var sum int64
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		info, err := os.Stat(db + suffix)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		sum += info.Size()
+	}
+	return sum, nil
+}
+
+// Rejected lists the records that could not be parsed.
+func (a *App) Rejected(ctx context.Context) ([]store.Rejected, error) {
+	var list []store.Rejected
+	for r, err := range a.Store.Rejected(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, r)
+	}
+	return list, nil
+}

@@ -1,0 +1,122 @@
+// Package collect is the pipeline: source, parse, filter, rules, store, lake. It
+// decides the order of writes, and that order is the promise that nothing is
+// lost, doubled or silently missing:
+//
+//  1. what rules and parsing found (facts, conflicts, rejected records),
+//  2. the events themselves, in the hot store or straight in their day's file,
+//  3. that the input is done.
+//
+// Each step may be repeated with the same result, so a program killed between
+// any two of them only repeats some work. Events are classified (new, duplicate,
+// conflict) against all that is stored, under one lease, so that the counts are
+// right with several programs at work. The package sees the store and the lake
+// through their contracts, and prints nothing.
+package collect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/iamtrack/iamtrack/internal/event"
+	"github.com/iamtrack/iamtrack/internal/filter"
+	"github.com/iamtrack/iamtrack/internal/lake"
+	"github.com/iamtrack/iamtrack/internal/rule"
+	"github.com/iamtrack/iamtrack/internal/store"
+)
+
+// Pipeline holds what the steps work on. All fields are required.
+type Pipeline struct {
+	Store  store.Store
+	Lake   *lake.Lake
+	Rules  *rule.Engine
+	Filter *filter.Filter
+	Now    func() time.Time
+	// HotDays is how many days back the hot store keeps events, LakeDays how
+	// many the lake does (0: for ever).
+	HotDays, LakeDays int
+	// Holder names this process in leases.
+	Holder string
+}
+
+// leaseName is held by whoever changes the lake or classifies against it.
+const leaseName = "lake"
+
+const (
+	leaseTTL   = 30 * time.Second
+	leaseRetry = 100 * time.Millisecond
+)
+
+// NewHolder returns a lease holder name that people can act on.
+func NewHolder(command string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "this machine"
+	}
+	return fmt.Sprintf("iamtrack %s (process %d on %s)", command, os.Getpid(), host)
+}
+
+// withLease runs f while holding the lake's lease and renews it meanwhile. It
+// waits for another holder when wait is set, else it returns *store.HeldError.
+// f's context ends when the lease is lost.
+func (p *Pipeline) withLease(ctx context.Context, wait bool, f func(context.Context) error) (err error) {
+	var lease store.Lease
+	for {
+		lease, err = p.Store.Acquire(ctx, leaseName, p.Holder, leaseTTL)
+		var held *store.HeldError
+		if err == nil {
+			break
+		}
+		if !wait || !errors.As(err, &held) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(leaseRetry):
+		}
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	renewed := make(chan struct{})
+	go func() {
+		defer close(renewed)
+		tick := time.NewTicker(leaseTTL / 3)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				if err := lease.Renew(ctx); err != nil {
+					cancel(fmt.Errorf("renew the lease on the lake: %w", err))
+					return
+				}
+			}
+		}
+	}()
+	defer func() {
+		cancel(nil)
+		<-renewed
+		err = errors.Join(err, lease.Release(context.WithoutCancel(ctx)))
+	}()
+	return f(ctx)
+}
+
+// hotSince is the first day of the hot window.
+func (p *Pipeline) hotSince() event.Date {
+	return event.DateOf(p.Now().UnixMilli()) - event.Date(p.HotDays)
+}
+
+// conflictSet returns which contents are known losers.
+func (p *Pipeline) conflictSet(ctx context.Context) (map[store.ConflictRef]bool, error) {
+	set := map[store.ConflictRef]bool{}
+	for e, err := range p.Store.Conflicts(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		set[store.ConflictRef{Key: e.Key(), Hash: uint64(e.RecordHash)}] = true
+	}
+	return set, nil
+}

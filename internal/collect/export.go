@@ -1,0 +1,255 @@
+package collect
+
+import (
+	"context"
+	"errors"
+
+	"github.com/iamtrack/iamtrack/internal/event"
+	"github.com/iamtrack/iamtrack/internal/lake"
+	"github.com/iamtrack/iamtrack/internal/store"
+)
+
+// ExportOptions say what to export.
+type ExportOptions struct {
+	// Rebuild rewrites every day's files, clean ones too.
+	Rebuild bool
+	// Wait for another exporter to end; otherwise its presence is *store.HeldError.
+	Wait bool
+	// Progress, when set, is told after each day.
+	Progress func(done, total int)
+}
+
+// ExportResult says what an export did.
+type ExportResult struct {
+	Days    int   `json:"days"`    // dirty days looked at (all days for a rebuild)
+	Written int   `json:"written"` // of these, the ones whose files changed
+	Pruned  int64 `json:"pruned"`  // hot rows that left the hot window
+	Removed int   `json:"removed"` // days removed by retention
+}
+
+// Export brings the lake up to date: each dirty day's hot rows are merged into
+// its files, hot rows older than the hot window are pruned, days beyond
+// retention removed. A day dirtied meanwhile stays dirty. With nothing new it
+// writes nothing.
+func (p *Pipeline) Export(ctx context.Context, o ExportOptions) (ExportResult, error) {
+	var res ExportResult
+	err := p.withLease(ctx, o.Wait, func(ctx context.Context) error {
+		if o.Rebuild {
+			if err := p.rebuild(ctx, o.Progress, &res); err != nil {
+				return err
+			}
+		}
+		dirty, err := p.Store.DirtyDays(ctx)
+		if err != nil {
+			return err
+		}
+		if len(dirty) > 0 {
+			losers, err := p.conflictSet(ctx)
+			if err != nil {
+				return err
+			}
+			for i, d := range dirty {
+				changed, err := p.exportDay(ctx, d, lake.Input{}, losers)
+				if err != nil {
+					return err
+				}
+				if changed {
+					res.Written++
+				}
+				res.Days++
+				if o.Progress != nil {
+					o.Progress(i+1, len(dirty))
+				}
+			}
+			if res.Pruned, err = p.Store.Prune(ctx, p.hotSince()); err != nil {
+				return err
+			}
+		}
+		return p.retain(ctx, &res)
+	})
+	return res, err
+}
+
+// exportDay merges the day's hot rows, and add's, into the lake and records the
+// day as clean.
+func (p *Pipeline) exportDay(ctx context.Context, d store.DirtyDay, add lake.Input, losers map[store.ConflictRef]bool) (bool, error) {
+	drop, dropErr := p.dropper(ctx, d.Date, losers)
+	in := lake.Input{
+		Events:   mergeSeq(add.Events, p.Store.Day(ctx, d.Date), (*event.Event).Compare),
+		Filtered: mergeSeq(add.Filtered, p.Store.DayFiltered(ctx, d.Date), compareFiltered),
+		Drop:     drop,
+		Lost: func(lost []event.Event) error {
+			return errors.Join(*dropErr, p.recordConflicts(ctx, lost))
+		},
+	}
+	stats, changed, err := p.Lake.Merge(ctx, d.Date, in)
+	if err = errors.Join(err, *dropErr); err != nil {
+		return false, err
+	}
+	return changed, p.Store.DayExported(ctx, d.Mark, store.LakeDay(stats))
+}
+
+func (p *Pipeline) recordConflicts(ctx context.Context, lost []event.Event) error {
+	_, err := p.Store.Record(ctx, store.Findings{Conflicts: lost}, p.Rules.Settle)
+	return err
+}
+
+// rebuild rewrites all days, and with them what the store knows of the lake.
+func (p *Pipeline) rebuild(ctx context.Context, progress func(int, int), res *ExportResult) error {
+	dates, err := p.Lake.Dates(ctx)
+	if err != nil {
+		return err
+	}
+	for i, d := range dates {
+		stats, err := p.Lake.Rebuild(ctx, d)
+		if err != nil {
+			return err
+		}
+		if err := p.Store.DayExported(ctx, 0, store.LakeDay(stats)); err != nil {
+			return err
+		}
+		res.Days++
+		res.Written++
+		if progress != nil {
+			progress(i+1, len(dates))
+		}
+	}
+	return nil
+}
+
+// retain removes the days that are older than LakeDays.
+func (p *Pipeline) retain(ctx context.Context, res *ExportResult) error {
+	if p.LakeDays <= 0 {
+		return nil
+	}
+	oldest := event.DateOf(p.Now().UnixMilli()) - event.Date(p.LakeDays)
+	days, err := p.Store.LakeDays(ctx)
+	if err != nil {
+		return err
+	}
+	var old []event.Date
+	for _, d := range days {
+		if d.Date < oldest {
+			old = append(old, d.Date)
+		}
+	}
+	if len(old) == 0 {
+		return nil
+	}
+	// The lake first: a crash in between leaves days listed that are gone,
+	// which the next run removes again.
+	if err := p.Lake.Remove(ctx, old); err != nil {
+		return err
+	}
+	res.Removed = len(old)
+	return p.Store.DropLakeDays(ctx, old)
+}
+
+// VerifyResult says what was checked.
+type VerifyResult struct {
+	Days     int   `json:"days"`
+	Events   int64 `json:"events"`
+	Filtered int64 `json:"filtered"`
+	Problems int   `json:"problems"`
+}
+
+// Problem is something that verification found.
+type Problem struct {
+	Where string `json:"where"` // a file of the lake, or "store"
+	What  string `json:"what"`
+}
+
+// Verify checks that the lake is readable, in order and unchanged since it was
+// written, and that store and lake agree: every clean day as the store recorded
+// it, every hot row of a clean day in the lake in the same content.
+func (p *Pipeline) Verify(ctx context.Context, report func(Problem)) (VerifyResult, error) {
+	var res VerifyResult
+	problem := func(where, what string) {
+		res.Problems++
+		report(Problem{where, what})
+	}
+	err := p.withLease(ctx, true, func(ctx context.Context) error {
+		known, err := p.Store.LakeDays(ctx)
+		if err != nil {
+			return err
+		}
+		dirtyDays, err := p.Store.DirtyDays(ctx)
+		if err != nil {
+			return err
+		}
+		dirty := map[event.Date]bool{}
+		for _, d := range dirtyDays {
+			dirty[d.Date] = true
+		}
+		dates, err := p.Lake.Dates(ctx)
+		if err != nil {
+			return err
+		}
+		recorded := map[event.Date]store.LakeDay{}
+		for _, d := range known {
+			recorded[d.Date] = d
+		}
+		for _, d := range dates {
+			stats, err := p.Lake.Verify(ctx, d, func(pr lake.Problem) { problem(pr.File, pr.What) })
+			if err != nil {
+				if ctx.Err() != nil {
+					return context.Cause(ctx)
+				}
+				problem(d.String(), err.Error())
+			}
+			res.Days++
+			res.Events += stats.Events
+			res.Filtered += stats.Filtered
+			rec, ok := recorded[d]
+			delete(recorded, d)
+			switch {
+			case dirty[d]: // the next export settles it
+			case !ok:
+				problem("store", "no record of lake day "+d.String()+": run `iamtrack export --rebuild`")
+			case rec.Events != stats.Events || rec.Filtered != stats.Filtered:
+				problem(d.String(), "the day's files hold other counts than were recorded")
+			}
+			if err := p.verifyHot(ctx, d, dirty[d], problem); err != nil {
+				return err
+			}
+		}
+		for d := range recorded {
+			if rec := recorded[d]; rec.Events+rec.Filtered > 0 && !dirty[d] {
+				problem(d.String(), "the day's files are gone")
+			}
+		}
+		return nil
+	})
+	return res, err
+}
+
+// verifyHot checks that the hot rows of a clean day are in the lake.
+func (p *Pipeline) verifyHot(ctx context.Context, d event.Date, dirty bool, problem func(string, string)) error {
+	if dirty {
+		return nil
+	}
+	var versions map[event.Key]event.Version
+	for e, err := range p.Store.Day(ctx, d) {
+		if err != nil {
+			return err
+		}
+		if versions == nil {
+			if versions, err = p.Lake.Versions(ctx, d); err != nil {
+				problem(d.String(), err.Error())
+				return nil
+			}
+		}
+		if v, ok := versions[e.Key()]; !ok {
+			problem(d.String(), "event "+e.EventID+" is in the store and not in the lake")
+		} else if v.Compare(e.Version()) != 0 {
+			problem(d.String(), "event "+e.EventID+" differs between store and lake")
+		}
+	}
+	return nil
+}
+
+// errHeld reports whether another process holds the lake.
+func errHeld(err error) bool {
+	var held *store.HeldError
+	return errors.As(err, &held)
+}

@@ -1,0 +1,417 @@
+package collect
+
+import (
+	"context"
+	"runtime"
+	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/iamtrack/iamtrack/internal/event"
+	"github.com/iamtrack/iamtrack/internal/fault"
+	"github.com/iamtrack/iamtrack/internal/lake"
+	"github.com/iamtrack/iamtrack/internal/store"
+)
+
+// smallDay is how many events of a day go to the hot store rather than straight
+// into the day's file: rewriting a file for a handful isn't worth it.
+const smallDay = 2000
+
+// heap is what an import holds in memory: rows by day, not yet durable.
+type heap struct {
+	days     map[event.Date]*dayRows
+	size     int64
+	rejected []store.Rejected
+	// rejectedOf are the files with rows in rejected.
+	rejectedOf map[int]struct{}
+}
+
+type dayRows struct {
+	date     event.Date
+	events   []event.Event
+	filtered []event.Filtered
+	size     int64
+	files    map[int]struct{}
+}
+
+// eventSize estimates the memory that an event holds, in bytes.
+func eventSize(e *event.Event) int64 {
+	const fixed = 640 // the struct
+	return fixed + int64(len(e.RequestParameters)+len(e.ResponseElements)+len(e.AdditionalEventData)+
+		len(e.Resources)+len(e.Rest)+len(e.ErrorMessage)+len(e.UserAgent)+len(e.EventID)+len(e.IdentityARN))
+}
+
+func (h *heap) day(date event.Date) *dayRows {
+	d := h.days[date]
+	if d == nil {
+		if h.days == nil {
+			h.days = map[event.Date]*dayRows{}
+		}
+		d = &dayRows{date: date, files: map[int]struct{}{}}
+		h.days[date] = d
+	}
+	return d
+}
+
+// add takes a batch's rows, and returns how many new pending marks its file got.
+func (h *heap) add(r *parsed) (pending int) {
+	mark := func(set map[int]struct{}) {
+		if _, ok := set[r.file]; !ok {
+			set[r.file] = struct{}{}
+			pending++
+		}
+	}
+	for i := range r.events {
+		e := &r.events[i]
+		d := h.day(e.Date())
+		d.events = append(d.events, *e)
+		n := eventSize(e)
+		d.size += n
+		h.size += n
+		mark(d.files)
+	}
+	for i := range r.filtered {
+		const size = 320
+		d := h.day(r.filtered[i].Date())
+		d.filtered = append(d.filtered, r.filtered[i])
+		d.size += size
+		h.size += size
+		mark(d.files)
+	}
+	if len(r.rejected) > 0 {
+		if h.rejectedOf == nil {
+			h.rejectedOf = map[int]struct{}{}
+		}
+		h.rejected = append(h.rejected, r.rejected...)
+		h.size += int64(len(r.rejected)) * 1024
+		mark(h.rejectedOf)
+	}
+	return pending
+}
+
+// collect gathers what the parsers found and flushes it: the days that no file
+// left to read is named for when memory is short, then the largest, and
+// everything at the end. One flush runs while the next rows are gathered.
+func (im *importer) collect(ctx context.Context, results <-chan parsed) error {
+	var flushing errgroup.Group
+	inFlight := false
+	wait := func() error {
+		if !inFlight {
+			return nil
+		}
+		inFlight = false
+		return flushing.Wait()
+	}
+	for r := range results {
+		f := &im.files[r.file]
+		f.pending += im.held.add(&r)
+		im.count(&r)
+		if r.last {
+			f.ended = true
+			switch {
+			case r.err != nil || r.foreign:
+				im.fail(f.File, r.err, r.foreign)
+			default:
+				f.read = true
+			}
+			im.sum.Files++
+		}
+		if im.held.size < im.memory {
+			continue
+		}
+		if err := wait(); err != nil {
+			return err
+		}
+		if err := im.finished(ctx); err != nil {
+			return err
+		}
+		part := im.takePart()
+		inFlight = true
+		flushing.Go(func() error { return im.flush(ctx, part) })
+	}
+	if err := wait(); err != nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err := im.flush(ctx, im.takeAll()); err != nil {
+		return err
+	}
+	if err := im.finished(ctx); err != nil {
+		return err
+	}
+	return im.exportStaged(ctx)
+}
+
+func (im *importer) count(r *parsed) {
+	im.sum.Records += int64(len(r.events)+len(r.rejected)) + r.service + r.role
+	im.sum.Filtered.Service += r.service
+	im.sum.Filtered.Role += r.role
+	im.sum.Rejected += int64(len(r.rejected))
+	im.sum.NotSelected += r.notSelected
+}
+
+// part is what one flush writes.
+type part struct {
+	days       []*dayRows
+	rejected   []store.Rejected
+	rejectedOf map[int]struct{}
+	all        bool // the input has ended: nothing more comes for these days
+
+	// results of the flush, for the summary
+	mu     sync.Mutex
+	tally  tally
+	staged []event.Date
+}
+
+// tally counts the outcome of events.
+type tally struct {
+	stored, duplicates, conflicts, kept int64
+	alerts                              int
+	categories                          map[string]int64
+	first, last                         int64 // ms; 0, 0 when nothing was stored
+}
+
+func (t *tally) add(o *tally) {
+	t.stored += o.stored
+	t.duplicates += o.duplicates
+	t.conflicts += o.conflicts
+	t.kept += o.kept
+	t.alerts += o.alerts
+	for c, n := range o.categories {
+		t.categories[c] += n
+	}
+	if o.stored > 0 {
+		if t.first == 0 || o.first < t.first {
+			t.first = o.first
+		}
+		t.last = max(t.last, o.last)
+	}
+}
+
+func (im *importer) newPart() *part {
+	p := &part{rejected: im.held.rejected, rejectedOf: im.held.rejectedOf}
+	p.tally.categories = map[string]int64{}
+	return p
+}
+
+func (im *importer) takeAll() *part {
+	p := im.newPart()
+	p.all = true
+	for _, d := range im.held.days {
+		p.days = append(p.days, d)
+	}
+	im.held = heap{}
+	return im.ordered(p)
+}
+
+// takePart takes at least half of what is held: first the days that all files
+// still to be read are named later than, oldest first; then the largest.
+func (im *importer) takePart() *part {
+	p := im.newPart()
+	im.held.rejected, im.held.rejectedOf = nil, nil
+	im.held.size -= int64(len(p.rejected)) * 1024
+	open := event.Date(1<<31 - 1)
+	for i := range im.files {
+		f := &im.files[i]
+		if f.ended {
+			continue
+		}
+		if f.Dated {
+			// A file's name is of its delivery, its events up to a day earlier.
+			open = f.Date - 1
+		}
+		break // files are in order of date, undated ones last
+	}
+	days := make([]*dayRows, 0, len(im.held.days))
+	for _, d := range im.held.days {
+		days = append(days, d)
+	}
+	slices.SortFunc(days, func(a, b *dayRows) int {
+		switch ac, bc := a.date < open, b.date < open; {
+		case ac && !bc:
+			return -1
+		case bc && !ac:
+			return 1
+		case a.size != b.size:
+			return int(b.size - a.size)
+		}
+		return int(a.date) - int(b.date)
+	})
+	goal := im.held.size / 2
+	for _, d := range days {
+		if im.held.size <= goal && d.date >= open {
+			break
+		}
+		p.days = append(p.days, d)
+		im.held.size -= d.size
+		delete(im.held.days, d.date)
+	}
+	return im.ordered(p)
+}
+
+func (im *importer) ordered(p *part) *part {
+	slices.SortFunc(p.days, func(a, b *dayRows) int { return int(a.date) - int(b.date) })
+	im.flushed = append(im.flushed, p)
+	return p
+}
+
+// finished books the flushed parts: the summary, and the files of which nothing
+// is pending any more.
+func (im *importer) finished(ctx context.Context) error {
+	var done []store.FileState
+	release := func(files map[int]struct{}) {
+		for i := range files {
+			im.files[i].pending--
+		}
+	}
+	for _, p := range im.flushed {
+		for _, d := range p.days {
+			release(d.files)
+		}
+		release(p.rejectedOf)
+		im.total.add(&p.tally)
+		for _, d := range p.staged {
+			im.staged[d] = true
+		}
+	}
+	im.flushed = nil
+	for i := range im.files {
+		f := &im.files[i]
+		if f.read && f.pending == 0 && !f.done {
+			f.done = true
+			done = append(done, store.FileState{Path: f.Path, Size: f.Size, ModTime: f.ModTime})
+		}
+	}
+	if len(done) == 0 {
+		return nil
+	}
+	if err := fault.At("collect.filedone.before"); err != nil {
+		return err
+	}
+	return im.p.Store.FileDone(ctx, im.job, done)
+}
+
+// flush makes a part durable.
+func (im *importer) flush(ctx context.Context, p *part) error {
+	if len(p.days) == 0 && len(p.rejected) == 0 {
+		return nil
+	}
+	return im.p.withLease(ctx, true, func(ctx context.Context) error {
+		if len(p.rejected) > 0 {
+			if _, err := im.p.Store.Record(ctx, store.Findings{Rejected: p.rejected}, im.p.Rules.Settle); err != nil {
+				return err
+			}
+		}
+		dirty, err := im.p.dirtySet(ctx)
+		if err != nil {
+			return err
+		}
+		g, ctx := errgroup.WithContext(ctx)
+		g.SetLimit(runtime.GOMAXPROCS(0))
+		for _, d := range p.days {
+			g.Go(func() error {
+				t, staged, err := im.p.writeDay(ctx, d, dirty, p.all)
+				if err != nil {
+					return err
+				}
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				p.tally.add(&t)
+				if staged {
+					p.staged = append(p.staged, d.date)
+				}
+				d.events, d.filtered = nil, nil
+				return nil
+			})
+		}
+		return g.Wait()
+	})
+}
+
+func (p *Pipeline) dirtySet(ctx context.Context) (map[event.Date]int64, error) {
+	days, err := p.Store.DirtyDays(ctx)
+	if err != nil {
+		return nil, err
+	}
+	set := make(map[event.Date]int64, len(days))
+	for _, d := range days {
+		set[d.Date] = d.Mark
+	}
+	return set, nil
+}
+
+// writeDay classifies a day's rows and stores the new ones: a few, or part of a
+// day whose rest is still to come, in the hot store; many straight in the day's
+// file. staged reports the former.
+func (p *Pipeline) writeDay(ctx context.Context, d *dayRows, dirty map[event.Date]int64, complete bool) (t tally, staged bool, err error) {
+	slices.SortFunc(d.events, func(a, b event.Event) int { return a.Compare(&b) })
+	slices.SortFunc(d.filtered, func(a, b event.Filtered) int { return compareFiltered(&a, &b) })
+	c, err := p.classify(ctx, d)
+	if err != nil {
+		return t, false, err
+	}
+	if err := fault.At("collect.record.before"); err != nil {
+		return t, false, err
+	}
+	if len(c.facts) > 0 || len(c.losers) > 0 {
+		if c.tally.alerts, err = p.Store.Record(ctx, store.Findings{Facts: c.facts, Conflicts: c.losers}, p.Rules.Settle); err != nil {
+			return t, false, err
+		}
+	}
+	if err := fault.At("collect.store.before"); err != nil {
+		return t, false, err
+	}
+	if len(c.dirty) > 0 {
+		if err := p.Store.MarkDirty(ctx, c.dirty); err != nil {
+			return t, false, err
+		}
+	}
+	if len(c.hot) > 0 {
+		if err := p.Store.Put(ctx, c.hot, nil); err != nil {
+			return t, false, err
+		}
+	}
+	few := len(c.winners)+len(d.filtered) <= smallDay
+	if few && (d.date >= p.hotSince() || !complete) {
+		if len(c.winners)+len(d.filtered) > 0 {
+			err = p.Store.Put(ctx, c.winners, d.filtered)
+		}
+		return c.tally, true, err
+	}
+	// The day is dirty until its file and the store's record of it agree.
+	if err := p.Store.MarkDirty(ctx, []event.Date{d.date}); err != nil {
+		return t, false, err
+	}
+	marks, err := p.dirtySet(ctx)
+	if err != nil {
+		return t, false, err
+	}
+	add := lake.Input{Events: sliceSeq(c.winners), Filtered: sliceSeq(d.filtered)}
+	day := store.DirtyDay{Date: d.date, Mark: marks[d.date]}
+	var losers map[store.ConflictRef]bool
+	if _, was := dirty[d.date]; was || len(c.losers) > 0 {
+		if losers, err = p.conflictSet(ctx); err != nil {
+			return t, false, err
+		}
+	}
+	if _, err := p.exportDay(ctx, day, add, losers); err != nil {
+		return t, false, err
+	}
+	return c.tally, false, fault.At("collect.store.after")
+}
+
+// exportStaged merges the days that were put aside in the hot store although
+// they lie before the hot window: nobody looks for them there.
+func (im *importer) exportStaged(ctx context.Context) error {
+	hot := im.p.hotSince()
+	for d := range im.staged {
+		if d < hot {
+			_, err := im.p.Export(ctx, ExportOptions{Wait: true})
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,499 @@
+package collect
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/iamtrack/iamtrack/internal/event"
+	"github.com/iamtrack/iamtrack/internal/filter"
+	"github.com/iamtrack/iamtrack/internal/rule"
+	"github.com/iamtrack/iamtrack/internal/source"
+	"github.com/iamtrack/iamtrack/internal/store"
+)
+
+// ImportOptions say what to import.
+type ImportOptions struct {
+	Paths []string  // files, folders, globs, "-"
+	Stdin io.Reader // for "-"
+	// OnlyNew passes over files that an earlier import has finished and that
+	// have the same size and time since.
+	OnlyNew bool
+	// Progress, when set, is called about ten times a second, and at the end.
+	Progress func(Progress)
+	// MemoryBytes bounds the events held before they are written; 0: 64 MiB.
+	MemoryBytes int64
+}
+
+// Progress is how far an import is.
+type Progress struct {
+	Files, FilesDone int
+	Bytes, BytesDone int64 // as stored; of standard input only BytesDone
+	Records          int64 // parsed so far
+	Elapsed          time.Duration
+}
+
+// FilteredCount counts records by the reason they were filtered.
+type FilteredCount struct {
+	Service int64 `json:"service"`
+	Role    int64 `json:"role"`
+}
+
+// FileError is a file that could not be read to its end.
+type FileError struct {
+	Path  string `json:"path"`
+	Error string `json:"error"`
+	// Foreign: the file was read, but holds no CloudTrail record.
+	Foreign bool `json:"foreign"`
+}
+
+// Summary is the outcome of an import, and the object that `import --format
+// json` prints. Stored + Duplicates + Conflicts + Filtered + Rejected = Records.
+type Summary struct {
+	Files      int           `json:"files"`      // read in this run
+	Records    int64         `json:"records"`    // read and selected
+	Stored     int64         `json:"stored"`     // new events
+	Duplicates int64         `json:"duplicates"` // the same content was known
+	Conflicts  int64         `json:"conflicts"`  // known id, other content
+	Filtered   FilteredCount `json:"filtered"`
+	Rejected   int64         `json:"rejected"` // could not be parsed
+	Alerts     int           `json:"alerts"`   // new ones
+	Seconds    float64       `json:"seconds"`
+
+	NotSelected  int64            `json:"not_selected"`  // outside --sources, --management-only
+	Kept         int64            `json:"kept"`          // stored although filtered: a critical rule fired
+	ResumedFiles int              `json:"resumed_files"` // finished by the interrupted run before
+	SkippedFiles int              `json:"skipped_files"` // digests, other formats, imported before
+	Bytes        int64            `json:"bytes"`         // read, as stored
+	Categories   map[string]int64 `json:"categories"`    // stored, by category
+	FirstEvent   *time.Time       `json:"first_event"`   // of those stored
+	LastEvent    *time.Time       `json:"last_event"`
+	FailedFiles  []FileError      `json:"failed_files"`
+}
+
+// Incomplete reports whether some input could not be read.
+func (s *Summary) Incomplete() bool {
+	for _, f := range s.FailedFiles {
+		if !f.Foreign {
+			return true
+		}
+	}
+	return false
+}
+
+const (
+	defaultMemory = 64 << 20
+	batchRecords  = 256
+	batchBytes    = 512 << 10
+	// maxForeign is how many values without any CloudTrail field a file may
+	// start with before it is taken for something else.
+	maxForeign      = 1000
+	maxForeignBytes = 16 << 20
+)
+
+// Import reads files into store and lake. It may be interrupted at any point
+// and run again: files that were finished are not read again by the next
+// import of the same paths, and reading them all again is safe.
+func (p *Pipeline) Import(ctx context.Context, o ImportOptions) (Summary, error) {
+	start := time.Now()
+	files, skipped, err := source.Expand(o.Paths)
+	if err != nil {
+		return Summary{}, err
+	}
+	im := &importer{p: p, o: o, start: start, job: jobName(files), staged: map[event.Date]bool{}}
+	im.sum.SkippedFiles = skipped.Total()
+	im.total.categories = map[string]int64{}
+	im.sum.FailedFiles = []FileError{}
+	if o.MemoryBytes > 0 {
+		im.memory = o.MemoryBytes
+	} else {
+		im.memory = defaultMemory
+	}
+	if files, err = im.remaining(ctx, files); err != nil {
+		return im.sum, err
+	}
+	im.files = make([]fileProgress, len(files))
+	for i, f := range files {
+		im.files[i].File = f
+		im.bytes += f.Size
+	}
+	err = im.run(ctx)
+	im.summarize()
+	if err != nil {
+		return im.sum, err
+	}
+	if o.Progress != nil {
+		o.Progress(im.progress())
+	}
+	return im.sum, p.Store.EndJob(ctx, im.job)
+}
+
+// summarize completes the summary from the totals of all flushes.
+func (im *importer) summarize() {
+	s, t := &im.sum, &im.total
+	s.Seconds = time.Since(im.start).Seconds()
+	s.Bytes = im.bytesDone.Load()
+	s.Stored, s.Duplicates, s.Conflicts, s.Kept, s.Alerts = t.stored, t.duplicates, t.conflicts, t.kept, t.alerts
+	s.Categories = t.categories
+	if t.stored > 0 {
+		first, last := time.UnixMilli(t.first).UTC(), time.UnixMilli(t.last).UTC()
+		s.FirstEvent, s.LastEvent = &first, &last
+	}
+}
+
+// jobName identifies an import by the set of files that it reads.
+func jobName(files []source.File) string {
+	h := sha256.New()
+	for _, f := range files {
+		_, _ = io.WriteString(h, f.Path+"\n") // a hash's Write does not fail
+	}
+	return "import-" + hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+// importer is one run of Import. Workers read and parse; the collector
+// goroutine (run) owns memory, files' pending counts and the summary.
+type importer struct {
+	p     *Pipeline
+	o     ImportOptions
+	start time.Time
+	job   string
+
+	files  []fileProgress
+	memory int64
+	bytes  int64
+
+	bytesDone atomic.Int64
+	records   atomic.Int64
+	filesDone atomic.Int64
+
+	sum  Summary
+	held heap
+
+	flushed []*part // taken, to be booked by finished
+	staged  map[event.Date]bool
+	total   tally
+}
+
+// fileProgress is an input file and what of it is not yet durable.
+type fileProgress struct {
+	source.File
+	ended   bool // nothing more comes of it
+	read    bool // to its end, without error
+	done    bool // recorded as such
+	pending int  // days in memory that hold rows of it, and unrecorded rejects
+}
+
+// remaining drops the files that need no reading.
+func (im *importer) remaining(ctx context.Context, files []source.File) ([]source.File, error) {
+	done, err := im.p.Store.Job(ctx, im.job)
+	if err != nil {
+		return nil, err
+	}
+	var before map[string]store.FileState
+	if im.o.OnlyNew {
+		paths := make([]string, len(files))
+		for i, f := range files {
+			paths[i] = f.Path
+		}
+		if before, err = im.p.Store.Imported(ctx, paths); err != nil {
+			return nil, err
+		}
+	}
+	same := func(set map[string]store.FileState, f source.File) bool {
+		s, ok := set[f.Path]
+		return ok && f.Path != source.Stdin && s.Size == f.Size && s.ModTime.Equal(f.ModTime.Truncate(time.Millisecond))
+	}
+	var left []source.File
+	for _, f := range files {
+		switch {
+		case same(done, f):
+			im.sum.ResumedFiles++
+		case same(before, f):
+			im.sum.SkippedFiles++
+		default:
+			left = append(left, f)
+		}
+	}
+	return left, nil
+}
+
+// batch is a run of raw values of one file.
+type batch struct {
+	file    int
+	data    []byte // the values, one after the other
+	raws    []event.Raw
+	last    bool  // the file's end
+	err     error // why the file could not be read to its end
+	foreign bool  // the file has held nothing but foreign values so far
+}
+
+// parsed is what a batch became.
+type parsed struct {
+	file        int
+	events      []event.Event
+	filtered    []event.Filtered
+	rejected    []store.Rejected
+	facts       map[int][]rule.Fact // of events kept although filtered, by index
+	service     int64
+	role        int64
+	notSelected int64
+	last        bool
+	err         error
+	foreign     bool
+}
+
+func (im *importer) run(ctx context.Context) error {
+	stop := im.reportProgress()
+	defer stop()
+	workers := runtime.GOMAXPROCS(0)
+	g, ctx := errgroup.WithContext(ctx)
+	var (
+		batches = make(chan batch, workers)
+		results = make(chan parsed, workers)
+		next    atomic.Int64
+		readers sync.WaitGroup
+		parsers sync.WaitGroup
+	)
+	readers.Add(workers)
+	parsers.Add(workers)
+	for range workers {
+		g.Go(func() error {
+			defer readers.Done()
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(im.files) {
+					return nil
+				}
+				if err := im.readFile(ctx, i, batches); err != nil {
+					return err
+				}
+			}
+		})
+		g.Go(func() error {
+			defer parsers.Done()
+			parser := event.NewParser()
+			for b := range batches {
+				select {
+				case results <- im.parse(parser, b):
+				case <-ctx.Done():
+					return context.Cause(ctx)
+				}
+			}
+			return nil
+		})
+	}
+	g.Go(func() error { readers.Wait(); close(batches); return nil })
+	g.Go(func() error { parsers.Wait(); close(results); return nil })
+	g.Go(func() error { return im.collect(ctx, results) })
+	return g.Wait()
+}
+
+// readFile cuts a file into batches. An error of the file goes with its last
+// batch; only the end of the context is returned.
+func (im *importer) readFile(ctx context.Context, i int, out chan<- batch) error {
+	b := batch{file: i, foreign: true}
+	send := func() error {
+		select {
+		case out <- b:
+			b = batch{file: i, foreign: b.foreign}
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	r, err := source.Open(im.files[i].File, im.o.Stdin)
+	if err != nil {
+		b.last, b.err = true, err
+		return send()
+	}
+	defer func() { _ = r.Close() }() // read only: its error says nothing that reading did not
+	var (
+		split    = event.NewSplitter(r)
+		told     int64
+		foreign  int
+		lastRead = func() {
+			im.bytesDone.Add(r.Packed() - told)
+			told = r.Packed()
+		}
+	)
+	for {
+		raw, err := split.Next()
+		if err != nil {
+			lastRead()
+			b.last = true
+			if !errors.Is(err, io.EOF) {
+				b.err = err
+			}
+			im.filesDone.Add(1)
+			return send()
+		}
+		if b.foreign {
+			if isForeign(raw.Data) {
+				if foreign++; foreign > maxForeign || len(b.data) > maxForeignBytes {
+					lastRead()
+					b.last = true
+					im.filesDone.Add(1)
+					return send()
+				}
+			} else {
+				b.foreign = false
+			}
+		}
+		at := len(b.data)
+		b.data = append(b.data, raw.Data...)
+		raw.Data = b.data[at:len(b.data):len(b.data)]
+		b.raws = append(b.raws, raw)
+		if !b.foreign && (len(b.raws) >= batchRecords || len(b.data) >= batchBytes) {
+			lastRead()
+			if err := send(); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// isForeign reports whether a value has none of the fields by which a
+// CloudTrail record, or a damaged one, is known.
+func isForeign(raw []byte) bool {
+	// Values without any come in files of other kinds, which are short in
+	// general; records are told by their first bytes.
+	s := strings.ToLower(string(raw[:min(len(raw), 64<<10)]))
+	for _, field := range [...]string{"eventversion", "useridentity", "eventname", "eventtime", "eventsource", "cloudtrailevent", "eventid"} {
+		if strings.Contains(s, field) {
+			return false
+		}
+	}
+	return true
+}
+
+func (im *importer) parse(parser *event.Parser, b batch) parsed {
+	out := parsed{file: b.file, last: b.last, err: b.err, foreign: b.foreign}
+	if b.foreign {
+		// The file's only batch: it isn't a CloudTrail file, unless it is
+		// damaged or empty, which err and an empty list say.
+		out.foreign = len(b.raws) > 0
+		return out
+	}
+	out.events = make([]event.Event, 0, len(b.raws))
+	now := im.p.Now()
+	for _, raw := range b.raws {
+		var err error
+		if raw.Err != nil {
+			err = raw.Err
+		} else {
+			var e event.Event
+			if e, err = parser.Parse(raw.Data); err == nil {
+				im.take(e, &out)
+				continue
+			}
+		}
+		out.rejected = append(out.rejected, rejected(im.files[b.file].Path, raw, err, now))
+	}
+	im.records.Add(int64(len(b.raws)))
+	return out
+}
+
+// take selects and filters an event.
+func (im *importer) take(e event.Event, out *parsed) {
+	if !im.p.Filter.Selected(&e) {
+		out.notSelected++
+		return
+	}
+	reason := im.p.Filter.Reason(&e)
+	if reason == "" {
+		out.events = append(out.events, e)
+		return
+	}
+	// What a critical rule fires on is never hidden by a filter.
+	if critical(im.p.Rules.Evaluate(&e)) {
+		e.FilteredBy = reason
+		out.events = append(out.events, e)
+		return
+	}
+	if reason == filter.Role {
+		out.role++
+	} else {
+		out.service++
+	}
+	out.filtered = append(out.filtered, event.Filtered{
+		EventID: e.EventID, EventTime: e.EventTime, AccountID: e.AccountID, AWSRegion: e.AWSRegion,
+		EventSource: e.EventSource, EventName: e.EventName, Reason: reason,
+	})
+}
+
+func critical(facts []rule.Fact) bool {
+	for i := range facts {
+		if facts[i].Severity >= rule.Critical {
+			return true
+		}
+	}
+	return false
+}
+
+func rejected(path string, raw event.Raw, err error, now time.Time) store.Rejected {
+	sum := raw.SHA256
+	if sum == ([sha256.Size]byte{}) {
+		sum = sha256.Sum256(raw.Data)
+	}
+	length := raw.Length
+	if length == 0 {
+		length = int64(len(raw.Data))
+	}
+	reason := err.Error()
+	var re *event.RejectError
+	if errors.As(err, &re) {
+		reason = re.Reason
+	}
+	return store.Rejected{
+		File: path, Offset: raw.Offset, Length: length, SHA256: hex.EncodeToString(sum[:]),
+		Reason: reason, Excerpt: event.Excerpt(raw.Data), Seen: now,
+	}
+}
+
+func (im *importer) progress() Progress {
+	return Progress{
+		Files: len(im.files), FilesDone: int(im.filesDone.Load()), Bytes: im.bytes, BytesDone: im.bytesDone.Load(),
+		Records: im.records.Load(), Elapsed: time.Since(im.start),
+	}
+}
+
+// reportProgress calls the option's Progress until the returned stop.
+func (im *importer) reportProgress() (stop func()) {
+	if im.o.Progress == nil {
+		return func() {}
+	}
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(100 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+				im.o.Progress(im.progress())
+			}
+		}
+	}()
+	return func() { close(done); <-ended }
+}
+
+// fail notes a file that was not read to its end.
+func (im *importer) fail(f source.File, err error, foreign bool) {
+	text := "no CloudTrail record in it"
+	if err != nil {
+		text, foreign = fmt.Sprint(err), false
+	}
+	im.sum.FailedFiles = append(im.sum.FailedFiles, FileError{Path: f.Path, Error: text, Foreign: foreign && !f.Named})
+}

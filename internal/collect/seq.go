@@ -1,0 +1,63 @@
+package collect
+
+import (
+	"cmp"
+	"iter"
+	"strings"
+
+	"github.com/iamtrack/iamtrack/internal/event"
+)
+
+// compareFiltered is the total order of filtered rows.
+func compareFiltered(a, b *event.Filtered) int {
+	return cmp.Or(strings.Compare(a.AccountID, b.AccountID),
+		cmp.Compare(a.EventTime, b.EventTime), strings.Compare(a.EventID, b.EventID))
+}
+
+// sliceSeq yields the elements of a slice.
+func sliceSeq[T any](rows []T) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for i := range rows {
+			if !yield(rows[i], nil) {
+				return
+			}
+		}
+	}
+}
+
+// mergeSeq merges two ordered sequences into one; either may be nil. It stops
+// after the first error.
+func mergeSeq[T any](a, b iter.Seq2[T, error], compare func(*T, *T) int) iter.Seq2[T, error] {
+	if a == nil {
+		return b
+	}
+	if b == nil {
+		return a
+	}
+	return func(yield func(T, error) bool) {
+		next, stop := iter.Pull2(b)
+		defer stop()
+		other, otherErr, more := next()
+		for row, err := range a {
+			if err != nil {
+				yield(row, err)
+				return
+			}
+			for more && (otherErr != nil || compare(&other, &row) <= 0) {
+				if !yield(other, otherErr) || otherErr != nil {
+					return
+				}
+				other, otherErr, more = next()
+			}
+			if !yield(row, nil) {
+				return
+			}
+		}
+		for more {
+			if !yield(other, otherErr) || otherErr != nil {
+				return
+			}
+			other, otherErr, more = next()
+		}
+	}
+}

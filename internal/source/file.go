@@ -1,0 +1,227 @@
+// Package source finds and opens what events come from. Files are named by
+// path, folder, glob or "-" (standard input); a trail's log files are known by
+// their name, wherever they lie, because layouts differ (organization trails,
+// Control Tower, hand-made prefixes). The package decompresses, and bounds what
+// decompression may yield; it parses nothing.
+package source
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/bmatcuk/doublestar/v4"
+
+	"github.com/iamtrack/iamtrack/internal/event"
+)
+
+// File is an input file.
+type File struct {
+	Path    string // absolute; "-" for standard input
+	Size    int64  // bytes as stored; 0 for standard input
+	ModTime time.Time
+	// Date is the UTC day in a trail log file's name, and Dated whether there
+	// is one. Events lie on that day or close to it; nothing may rely on it.
+	Date  event.Date
+	Dated bool
+	// Named says that the user named this very file, not a folder around it.
+	Named bool
+}
+
+// Stdin is the path that means standard input.
+const Stdin = "-"
+
+// Skipped counts what a folder held beside event files.
+type Skipped struct {
+	Digest          int // CloudTrail-Digest: chains of signatures
+	Insight         int // CloudTrail-Insight
+	NetworkActivity int // CloudTrail-NetworkActivity
+	Aggregated      int // CloudTrail-Aggregated: another record shape
+	Other           int // names that are no JSON, gzip or zstd files
+}
+
+// Total returns the number of files that were passed over.
+func (s Skipped) Total() int {
+	return s.Digest + s.Insight + s.NetworkActivity + s.Aggregated + s.Other
+}
+
+// logName is the name that CloudTrail gives a log file (CloudTrail User Guide,
+// "CloudTrail log file names"): the day and minute are of the delivery.
+var logName = regexp.MustCompile(`_CloudTrail_[a-z0-9-]+_(\d{4})(\d{2})(\d{2})T\d{4}Z_`)
+
+// siblings are the parts of path and name that tell a trail's other files.
+var siblings = []struct {
+	part  string
+	count func(*Skipped) *int
+}{
+	{"CloudTrail-Digest", func(s *Skipped) *int { return &s.Digest }},
+	{"CloudTrail-Insight", func(s *Skipped) *int { return &s.Insight }},
+	{"CloudTrail-NetworkActivity", func(s *Skipped) *int { return &s.NetworkActivity }},
+	{"CloudTrail-Aggregated", func(s *Skipped) *int { return &s.Aggregated }},
+}
+
+// Expand lists the files that paths name: files as they are, folders with all
+// below them, globs (with ** for any depth). The list is in order of the day in
+// the file name, undated files last, then of path, so that the files of one day
+// are read together; no file is listed twice. A path that does not exist, and a
+// glob that matches nothing, is an error that names it.
+func Expand(paths []string) ([]File, Skipped, error) {
+	var (
+		files []File
+		skip  Skipped
+		seen  = map[string]bool{}
+	)
+	add := func(path string, info fs.FileInfo, named bool) error {
+		abs, err := filepath.Abs(path)
+		if err != nil {
+			return fmt.Errorf("import %s: %w", path, err)
+		}
+		if seen[abs] {
+			return nil
+		}
+		seen[abs] = true
+		if c := sibling(abs); c != nil {
+			*c(&skip)++
+			return nil
+		}
+		if !named && !eventFileName(abs) {
+			skip.Other++
+			return nil
+		}
+		f := File{Path: abs, Size: info.Size(), ModTime: info.ModTime(), Named: named}
+		if m := logName.FindStringSubmatch(filepath.Base(abs)); m != nil {
+			if d, err := event.ParseDate(m[1] + "-" + m[2] + "-" + m[3]); err == nil {
+				f.Date, f.Dated = d, true
+			}
+		}
+		files = append(files, f)
+		return nil
+	}
+	for _, p := range paths {
+		if p == Stdin {
+			if !seen[Stdin] {
+				seen[Stdin] = true
+				files = append(files, File{Path: Stdin, Named: true})
+			}
+			continue
+		}
+		matches, err := match(p)
+		if err != nil {
+			return nil, skip, err
+		}
+		for _, m := range matches {
+			if err := walk(m, m == p, add); err != nil {
+				return nil, skip, err
+			}
+		}
+	}
+	slices.SortStableFunc(files, func(a, b File) int {
+		switch {
+		case a.Dated != b.Dated:
+			if a.Dated {
+				return -1
+			}
+			return 1
+		case a.Date != b.Date:
+			return int(a.Date) - int(b.Date)
+		}
+		return strings.Compare(a.Path, b.Path)
+	})
+	return files, skip, nil
+}
+
+// match expands one argument: itself when it exists, else as a glob.
+func match(p string) ([]string, error) {
+	if _, err := os.Stat(p); err == nil {
+		return []string{p}, nil
+	} else if !strings.ContainsAny(p, "*?[{") {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("import %s: no such file or folder", p)
+		}
+		return nil, fmt.Errorf("import %s: %w", p, unwrapPath(err))
+	}
+	matches, err := doublestar.FilepathGlob(p)
+	if err != nil {
+		return nil, fmt.Errorf("import %s: not a valid pattern: %w", p, err)
+	}
+	if len(matches) == 0 {
+		return nil, fmt.Errorf("import %s: no file matches this pattern", p)
+	}
+	return matches, nil
+}
+
+func walk(root string, named bool, add func(string, fs.FileInfo, bool) error) error {
+	info, err := os.Stat(root)
+	if err != nil {
+		return fmt.Errorf("import %s: %w", root, unwrapPath(err))
+	}
+	if !info.IsDir() {
+		return add(root, info, named)
+	}
+	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return fmt.Errorf("import %s: %w", path, unwrapPath(err))
+		}
+		if d.IsDir() {
+			if path != root && strings.HasPrefix(d.Name(), ".") {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		info, err := os.Stat(path) // follows links
+		if err != nil {
+			return fmt.Errorf("import %s: %w", path, unwrapPath(err))
+		}
+		if !info.Mode().IsRegular() || strings.HasPrefix(d.Name(), ".") {
+			return nil
+		}
+		return add(path, info, false)
+	})
+}
+
+// sibling returns the counter of a trail file that holds no events, or nil. The
+// folder's name counts as well as the file's: both carry it in a trail's bucket.
+func sibling(path string) func(*Skipped) *int {
+	dir, name := filepath.Split(path)
+	for _, s := range siblings {
+		if strings.Contains(name, "_"+s.part+"_") || strings.Contains(filepath.ToSlash(dir), "/"+s.part+"/") {
+			return s.count
+		}
+	}
+	return nil
+}
+
+// eventFileName tells whether a file found in a folder is worth opening.
+func eventFileName(path string) bool {
+	name := strings.ToLower(filepath.Base(path))
+	for _, packed := range []string{".gz", ".gzip", ".zst", ".zstd"} {
+		if rest, ok := strings.CutSuffix(name, packed); ok {
+			name = rest
+			// A packed file without a second ending is taken as it comes.
+			if filepath.Ext(name) == "" {
+				return true
+			}
+			break
+		}
+	}
+	switch filepath.Ext(name) {
+	case ".json", ".jsonl", ".ndjson", ".log":
+		return true
+	}
+	return false
+}
+
+// unwrapPath drops the path that os errors repeat.
+func unwrapPath(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}

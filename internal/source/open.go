@@ -1,0 +1,128 @@
+package source
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/zstd"
+)
+
+// Limits of decompression. Trail files unpack to 10 to 40 times their size; a
+// bomb reaches 1,000 (gzip) or far more (zstd).
+const (
+	maxRatio    = 300       // bytes out per byte in, judged once past ratioGrace
+	ratioGrace  = 256 << 20 // bytes out
+	maxUnpacked = 256 << 30 // bytes out, of one file
+	zstdWindow  = 128 << 20 // bytes of history a zstd frame may ask for
+	readBuffer  = 256 << 10
+)
+
+// ErrBomb is wrapped by the error of a file that unpacks to more than is sane.
+var ErrBomb = errors.New("unpacks to more than is permitted")
+
+// Reader reads a file's decompressed bytes.
+type Reader struct {
+	r      io.Reader
+	packed *counter // bytes as stored
+	out    int64    // bytes unpacked
+	zipped bool
+	close  []func() error
+}
+
+// Open opens a file; what it holds, plain JSON, gzip (several members too) or
+// zstd, is told by its first bytes, not by its name. stdin is read for Stdin.
+// Errors do not repeat the path.
+func Open(f File, stdin io.Reader) (*Reader, error) {
+	r := &Reader{}
+	var in io.Reader
+	if f.Path == Stdin {
+		if stdin == nil {
+			return nil, errors.New("no standard input")
+		}
+		in = stdin
+	} else {
+		file, err := os.Open(f.Path)
+		if err != nil {
+			return nil, unwrapPath(err)
+		}
+		r.close = append(r.close, file.Close)
+		in = file
+	}
+	r.packed = &counter{r: in}
+	buf := bufio.NewReaderSize(r.packed, readBuffer)
+	head, err := buf.Peek(4)
+	if err != nil && !errors.Is(err, io.EOF) {
+		_ = r.Close()
+		return nil, unwrapPath(err)
+	}
+	switch {
+	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
+		z, err := gzip.NewReader(buf)
+		if err != nil {
+			_ = r.Close()
+			return nil, fmt.Errorf("gzip: %w", err)
+		}
+		r.r, r.zipped = z, true
+		r.close = append(r.close, z.Close)
+	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		z, err := zstd.NewReader(buf, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(zstdWindow))
+		if err != nil {
+			_ = r.Close()
+			return nil, fmt.Errorf("zstd: %w", err)
+		}
+		r.r, r.zipped = z, true
+		r.close = append(r.close, func() error { z.Close(); return nil })
+	default:
+		r.r = buf
+	}
+	return r, nil
+}
+
+// Read returns unpacked bytes. A truncated or damaged file gives an error that
+// wraps io.ErrUnexpectedEOF or the codec's, a bomb one that wraps ErrBomb.
+func (r *Reader) Read(p []byte) (int, error) {
+	n, err := r.r.Read(p)
+	r.out += int64(n)
+	if r.zipped {
+		if r.out > maxUnpacked {
+			return n, fmt.Errorf("%w: over %d GiB", ErrBomb, maxUnpacked>>30)
+		}
+		if r.out > ratioGrace && r.out/maxRatio > r.packed.n {
+			return n, fmt.Errorf("%w: over %d times its size", ErrBomb, maxRatio)
+		}
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		err = unwrapPath(err)
+	}
+	return n, err
+}
+
+// Packed returns how many bytes of the stored file were read so far; safe to
+// call while another goroutine reads only between its calls.
+func (r *Reader) Packed() int64 { return r.packed.n }
+
+// Close releases the file.
+func (r *Reader) Close() error {
+	var errs []error
+	for i := len(r.close) - 1; i >= 0; i-- {
+		errs = append(errs, r.close[i]())
+	}
+	r.close = nil
+	return errors.Join(errs...)
+}
+
+type counter struct {
+	r io.Reader
+	n int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
+}
