@@ -1,0 +1,53 @@
+# IAM Activity Tracker. `make help` lists the targets.
+GO       ?= go
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+TOOLS    := $(CURDIR)/.tools
+LINT_VERSION := v2.15.0
+
+.DEFAULT_GOAL := help
+.PHONY: help demo build test test-integration lint fuzz bench bench-quick golden docs clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+
+demo: build ## show the product on a simulated organization (no AWS account needed)
+	@./bin/iamtrack demo
+
+build: ## build bin/iamtrack
+	@mkdir -p bin
+	CGO_ENABLED=1 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/iamtrack ./cmd/iamtrack
+
+test: ## vet, and run all tests (the race detector where goroutines meet)
+	$(GO) vet ./...
+	$(GO) test ./...
+	$(GO) test -race -short ./internal/collect ./internal/store/... ./internal/lake/... ./internal/source
+
+test-integration: build ## read the lake with other tools (needs Python 3; installs them by version)
+	./test/integration/run
+
+lint: $(TOOLS)/golangci-lint ## run the linters
+	$(TOOLS)/golangci-lint run ./...
+
+$(TOOLS)/golangci-lint: Makefile
+	GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+
+fuzz: ## fuzz each parser for 30 seconds
+	@for f in $$($(GO) list -f '{{.Dir}}' ./internal/...); do \
+	  for t in $$(grep -ohE 'func Fuzz[A-Za-z]+' $$f/*_test.go 2>/dev/null | awk '{print $$2}'); do \
+	    (cd $$f && $(GO) test -run '^$$' -fuzz "^$$t$$" -fuzztime 30s .) || exit 1; done; done
+
+bench: ## measure against peers and limits, into docs/performance.md (an hour; 10 million events)
+	$(GO) run ./bench -o docs/performance.md
+
+bench-quick: ## the same on 200,000 events, printed
+	$(GO) run ./bench -events 200000 -large 0
+
+golden: ## rewrite the golden files
+	$(GO) test ./internal/... -update
+
+docs: ## rewrite the generated pages: rules, queries, data model, commands
+	$(GO) test ./internal/cli -run TestDocs -update
+
+clean: ## remove what was built
+	rm -rf bin dist .tools
