@@ -1,0 +1,132 @@
+// Package config holds every setting of the program in one struct, and reads
+// it: flags before environment before the file iamtrack.yaml before defaults.
+// The comments of Config's fields are the reference; `iamtrack config` prints
+// what is in force, and from where.
+//
+// A setting is parsed and checked once, here; what is wrong is an *Error with
+// the setting, the value, where it came from and what is allowed. Unknown keys
+// in the file are errors, never ignored. The package opens nothing but that one
+// file, and inner packages get values, not the struct.
+package config
+
+import (
+	"slices"
+	"time"
+
+	"github.com/iamtrack/iamtrack/internal/event"
+)
+
+// Config is what is in force. Every setting has a key for iamtrack.yaml, which
+// in capitals after "IAMTRACK_" is its environment variable; where the earlier
+// IAM Activity Tracker had a name for it, that works too (IAMTRACK_… wins).
+// Lists are separated by commas, or YAML lists. The zero value isn't usable:
+// see Load.
+type Config struct {
+	// DataDir (data_dir, IAMTRACK_DATA_DIR, --data-dir) is the folder with
+	// everything that is stored. Default: "iamtrack" in the user's data folder:
+	// $XDG_DATA_HOME, else ~/.local/share; ~/Library/Application Support on
+	// macOS; %LocalAppData% on Windows.
+	DataDir string
+	// Format (format, IAMTRACK_FORMAT, --format) is how answers are printed:
+	// table, json, csv or markdown. Default: table.
+	Format string
+	// Zone (tz, IAMTRACK_TZ, --tz) is the zone in which times are shown, and in
+	// which dates without a zone are read: an IANA name, UTC or Local.
+	// Default: UTC.
+	Zone *time.Location
+	// OffHoursStart and OffHoursEnd (off_hours_start, off_hours_end,
+	// IAMTRACK_OFF_HOURS_START or OFF_HOURS_START, …) bound the hours in which
+	// nobody is expected to work: from start, inclusive, to end, exclusive, over
+	// midnight when start is the later one; equal bounds switch it off. HH or
+	// HH:MM in OffHoursZone, here as minutes after midnight. Default: 22:00 to
+	// 06:00.
+	OffHoursStart, OffHoursEnd int
+	// OffHoursZone (off_hours_tz) is the zone of the off hours. Default: tz, as
+	// far as it comes from environment or file; --tz changes only what is
+	// shown, never which alerts there are.
+	OffHoursZone *time.Location
+	// WorkDays (work_days) are the days that have hours which aren't off, by
+	// time.Weekday; the other days are off as a whole. Names and ranges, such
+	// as mon-fri,sun. Default: mon-sun.
+	WorkDays [7]bool
+	// Holidays (holidays) are dates, YYYY-MM-DD, that are off as a whole.
+	// Default: none.
+	Holidays []event.Date
+	// FilteredRoles (filtered_roles, FILTERED_ROLES) are roles whose
+	// assumption and sessions are noise: names, patterns with *, or ARNs; case
+	// is ignored. Default: none.
+	FilteredRoles []string
+	// FilterServiceEvents (filter_aws_service_events, FILTER_AWS_SERVICE_EVENTS)
+	// drops, and counts, what AWS services do on their own behalf: true or
+	// false. Default: true.
+	FilterServiceEvents bool
+	// HotDays (hot_days) is how many days the hot store keeps events, besides
+	// the lake; 1 to 3650. Default: 90.
+	HotDays int
+	// LakeDays (lake_days) is how many days the lake keeps; 0 means for ever.
+	// Default: 0.
+	LakeDays int
+	// TrustedAccounts (trusted_accounts) are account ids (12 digits) that roles
+	// may trust without an alert. Default: none.
+	TrustedAccounts []string
+	// OrganizationAccounts (organization_accounts) are the account ids of the
+	// own organization. Default: none.
+	OrganizationAccounts []string
+	// ManagementAccountID (management_account_id) is the account id of the
+	// organization's management account. Default: none.
+	ManagementAccountID string
+	// AdminPolicies (admin_policies) are names of managed policies that make
+	// an administrator, in addition to those that the rules know. Default: none.
+	AdminPolicies []string
+	// LogLevel (log_level, LOG_LEVEL) is how much is said on standard error:
+	// error, warning, info or debug. --quiet is error. Default: info.
+	LogLevel string
+	// MemoryLimit (memory_limit) bounds what an import or an answer may hold in
+	// memory, in bytes: a number with B, KB, MB, GB, KiB, MiB or GiB; at least
+	// 128 MiB. Default: 512MiB.
+	MemoryLimit int64
+	// QueriesDir (queries_dir, --queries) is a folder with the user's own
+	// queries (*.sql). Default: none.
+	QueriesDir string
+
+	// File is the settings file that was read; empty when there is none.
+	File string
+
+	origins map[string]string // by key
+}
+
+// Setting is one line of `iamtrack config`.
+type Setting struct {
+	Key     string `json:"key"`
+	Value   string `json:"value"`
+	Origin  string `json:"origin"` // "default", "flag --tz", "environment TZ", "FILE:LINE"
+	Env     string `json:"env"`
+	Allowed string `json:"allowed"`
+	Meaning string `json:"meaning"`
+}
+
+// Settings lists what is in force, in the order of the struct.
+func (c *Config) Settings() []Setting {
+	list := make([]Setting, 0, len(definitions))
+	for _, d := range definitions {
+		list = append(list, Setting{
+			Key: d.key, Value: d.get(c), Origin: c.origins[d.key],
+			Env: d.envNames()[0], Allowed: d.allowed, Meaning: d.meaning,
+		})
+	}
+	return list
+}
+
+// Origin tells where the setting of that key comes from; empty for an unknown
+// key.
+func (c *Config) Origin(key string) string { return c.origins[key] }
+
+// Keys lists the keys of all settings, sorted.
+func Keys() []string {
+	keys := make([]string, 0, len(definitions))
+	for _, d := range definitions {
+		keys = append(keys, d.key)
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -1,0 +1,159 @@
+package config
+
+import (
+	"strconv"
+	"strings"
+)
+
+// definition is how one setting is read and printed. set stores a value or says
+// that it isn't allowed; what is allowed is said by the definition.
+type definition struct {
+	key     string
+	legacy  string // environment name of the earlier tool
+	flag    string // without dashes
+	deflt   string
+	allowed string
+	meaning string
+	path    bool // a path: relative to the file that names it
+	set     func(c *Config, v string) bool
+	get     func(c *Config) string
+}
+
+// envNames lists the variables of the setting; the first that is set counts.
+func (d *definition) envNames() []string {
+	names := []string{"IAMTRACK_" + strings.ToUpper(d.key)}
+	if d.legacy != "" {
+		names = append(names, d.legacy)
+	}
+	return names
+}
+
+var definitions = []definition{
+	{
+		key: "data_dir", flag: "data-dir", path: true,
+		allowed: "a folder", meaning: "folder with everything that is stored",
+		set: func(c *Config, v string) bool { c.DataDir = v; return v != "" },
+		get: func(c *Config) string { return c.DataDir },
+	}, {
+		key: "format", flag: "format", deflt: "table",
+		allowed: "table, json, csv or markdown", meaning: "how answers are printed",
+		set: func(c *Config, v string) bool {
+			c.Format = strings.ToLower(v)
+			switch c.Format {
+			case "table", "json", "csv", "markdown":
+				return true
+			}
+			return false
+		},
+		get: func(c *Config) string { return c.Format },
+	}, {
+		key: "tz", flag: "tz", deflt: "UTC",
+		allowed: "an IANA zone name such as Europe/Berlin, UTC or Local", meaning: "zone in which times are shown and dates are read",
+		set: func(c *Config, v string) (ok bool) { c.Zone, ok = parseZone(v); return ok },
+		get: func(c *Config) string { return c.Zone.String() },
+	}, {
+		key: "off_hours_start", legacy: "OFF_HOURS_START", deflt: "22:00",
+		allowed: "HH or HH:MM, 00:00 to 23:59", meaning: "first minute of the off hours",
+		set: func(c *Config, v string) (ok bool) { c.OffHoursStart, ok = parseClock(v); return ok },
+		get: func(c *Config) string { return clockText(c.OffHoursStart) },
+	}, {
+		key: "off_hours_end", legacy: "OFF_HOURS_END", deflt: "06:00",
+		allowed: "HH or HH:MM, 00:00 to 23:59", meaning: "first minute after the off hours",
+		set: func(c *Config, v string) (ok bool) { c.OffHoursEnd, ok = parseClock(v); return ok },
+		get: func(c *Config) string { return clockText(c.OffHoursEnd) },
+	}, {
+		key:     "off_hours_tz", // default: see Load
+		allowed: "an IANA zone name such as Europe/Berlin, UTC or Local", meaning: "zone of the off hours",
+		set: func(c *Config, v string) (ok bool) { c.OffHoursZone, ok = parseZone(v); return ok },
+		get: func(c *Config) string { return c.OffHoursZone.String() },
+	}, {
+		key: "work_days", deflt: "mon-sun",
+		allowed: "days and ranges such as mon-fri,sun", meaning: "days that aren't off as a whole",
+		set: func(c *Config, v string) (ok bool) { c.WorkDays, ok = parseDays(v); return ok },
+		get: func(c *Config) string { return daysText(c.WorkDays) },
+	}, {
+		key:     "holidays",
+		allowed: "dates, YYYY-MM-DD", meaning: "dates that are off as a whole",
+		set: func(c *Config, v string) (ok bool) { c.Holidays, ok = parseDates(v); return ok },
+		get: func(c *Config) string {
+			days := make([]string, len(c.Holidays))
+			for i, d := range c.Holidays {
+				days[i] = d.String()
+			}
+			return strings.Join(days, ",")
+		},
+	}, {
+		key: "filtered_roles", legacy: "FILTERED_ROLES",
+		allowed: "role names, patterns with *, or role ARNs", meaning: "roles whose assumption and sessions are noise",
+		set: func(c *Config, v string) bool { c.FilteredRoles = parseList(v); return true },
+		get: func(c *Config) string { return strings.Join(c.FilteredRoles, ",") },
+	}, {
+		key: "filter_aws_service_events", legacy: "FILTER_AWS_SERVICE_EVENTS", deflt: "true",
+		allowed: "true or false", meaning: "drop, and count, what AWS services do on their own behalf",
+		set: func(c *Config, v string) (ok bool) { c.FilterServiceEvents, ok = parseBool(v); return ok },
+		get: func(c *Config) string { return strconv.FormatBool(c.FilterServiceEvents) },
+	}, {
+		key: "hot_days", deflt: "90",
+		allowed: "a number of days, 1 to 3650", meaning: "days that the hot store keeps",
+		set: func(c *Config, v string) (ok bool) { c.HotDays, ok = parseInt(v, 1, 3650); return ok },
+		get: func(c *Config) string { return strconv.Itoa(c.HotDays) },
+	}, {
+		key: "lake_days", deflt: "0",
+		allowed: "a number of days, or 0 for ever", meaning: "days that the lake keeps",
+		set: func(c *Config, v string) (ok bool) { c.LakeDays, ok = parseInt(v, 0, 36500); return ok },
+		get: func(c *Config) string { return strconv.Itoa(c.LakeDays) },
+	}, {
+		key:     "trusted_accounts",
+		allowed: "account ids of 12 digits", meaning: "accounts that roles may trust",
+		set: func(c *Config, v string) (ok bool) { c.TrustedAccounts, ok = parseAccounts(v); return ok },
+		get: func(c *Config) string { return strings.Join(c.TrustedAccounts, ",") },
+	}, {
+		key:     "organization_accounts",
+		allowed: "account ids of 12 digits", meaning: "accounts of the own organization",
+		set: func(c *Config, v string) (ok bool) { c.OrganizationAccounts, ok = parseAccounts(v); return ok },
+		get: func(c *Config) string { return strings.Join(c.OrganizationAccounts, ",") },
+	}, {
+		key:     "management_account_id",
+		allowed: "an account id of 12 digits", meaning: "the organization's management account",
+		set: func(c *Config, v string) bool {
+			c.ManagementAccountID = v
+			return v == "" || isAccount(v)
+		},
+		get: func(c *Config) string { return c.ManagementAccountID },
+	}, {
+		key:     "admin_policies",
+		allowed: "names of managed policies", meaning: "policies that make an administrator, besides the known ones",
+		set: func(c *Config, v string) bool { c.AdminPolicies = parseList(v); return true },
+		get: func(c *Config) string { return strings.Join(c.AdminPolicies, ",") },
+	}, {
+		key: "log_level", legacy: "LOG_LEVEL", deflt: "info",
+		allowed: "error, warning, info or debug", meaning: "how much is said on standard error",
+		set: func(c *Config, v string) bool {
+			c.LogLevel = strings.ToLower(v)
+			switch c.LogLevel {
+			case "warn":
+				c.LogLevel = "warning"
+			case "critical": // the earlier tool's least talkative level
+				c.LogLevel = "error"
+			case "error", "warning", "info", "debug":
+			default:
+				return false
+			}
+			return true
+		},
+		get: func(c *Config) string { return c.LogLevel },
+	}, {
+		key: "memory_limit", deflt: "512MiB",
+		allowed: "a size such as 512MiB or 2GB, at least 128MiB", meaning: "what an import or an answer may hold in memory",
+		set: func(c *Config, v string) (ok bool) {
+			c.MemoryLimit, ok = parseSize(v)
+			return ok && c.MemoryLimit >= 128<<20
+		},
+		get: func(c *Config) string { return sizeText(c.MemoryLimit) },
+	}, {
+		key: "queries_dir", flag: "queries", path: true,
+		allowed: "a folder", meaning: "folder with the user's own queries",
+		set: func(c *Config, v string) bool { c.QueriesDir = v; return true },
+		get: func(c *Config) string { return c.QueriesDir },
+	},
+}
