@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// timed runs a command and returns its wall time.
+func (b *bench) timed(args ...string) (time.Duration, []byte, error) {
+	cmd := exec.CommandContext(b.ctx, args[0], args[1:]...)
+	cmd.Stderr = os.Stderr
+	start := time.Now()
+	out, err := cmd.Output()
+	if err != nil {
+		return 0, nil, fmt.Errorf("%v: %w", args, err)
+	}
+	return time.Since(start), out, nil
+}
+
+func median(d []time.Duration) time.Duration {
+	s := slices.Clone(d)
+	slices.Sort(s)
+	return s[len(s)/2]
+}
+
+func medianRatio(a, b []time.Duration) float64 {
+	r := make([]float64, len(a))
+	for i := range a {
+		r[i] = a[i].Seconds() / b[i].Seconds()
+	}
+	slices.Sort(r)
+	return r[len(r)/2]
+}
+
+func (b *bench) importArgs(w world, data string) []string {
+	return []string{b.bin, "--data-dir", data, "--quiet", "import", w.trail, "--format", "json"}
+}
+
+// imports compares the import of trail files with DuckDB's read_json into
+// Parquet and with gunzip plus parse, over the same files.
+func (b *bench) imports(w world) error {
+	var ours, duck, parse []time.Duration
+	var sum struct {
+		Records, Stored int64
+		Filtered        struct{ Service, Role int64 }
+	}
+	for range b.pairs {
+		if err := os.RemoveAll(w.data); err != nil {
+			return err
+		}
+		d, out, err := b.timed(b.importArgs(w, w.data)...)
+		if err != nil {
+			return err
+		}
+		if err := json.Unmarshal(out, &sum); err != nil {
+			return err
+		}
+		ours = append(ours, d)
+		parquet := filepath.Join(b.dir, "duck.parquet")
+		if d, _, err = b.timed(b.self, "peer", "duckdb", w.trail, parquet); err != nil {
+			return err
+		}
+		duck = append(duck, d)
+		if err := os.Remove(parquet); err != nil {
+			return err
+		}
+		if d, _, err = b.timed(b.self, "peer", "parse", w.trail); err != nil {
+			return err
+		}
+		parse = append(parse, d)
+	}
+	rate := func(d []time.Duration) float64 { return float64(sum.Records) / median(d).Seconds() }
+	b.printf("\n## Import\n\n%d records in trail files over %d days: `iamtrack import TRAIL` (parse, redact, filter, rules, deduplicate, Parquet day files) against DuckDB reading the same files with `read_json` (schema given) into one Parquet file, and against unpacking and parsing alone (klauspost gzip, valyala/fastjson, all processors). %d records were service noise.\n\n", sum.Records, w.days, sum.Filtered.Service)
+	b.printf("| | seconds (median) | records a second | ratio | budget |\n|---|---|---|---|---|\n")
+	b.printf("| iamtrack import | %.1f | %.0f | | |\n", median(ours).Seconds(), rate(ours))
+	b.printf("| DuckDB `read_json` to Parquet | %.1f | %.0f | %.2f times its speed | ≥ 1.5 |\n", median(duck).Seconds(), rate(duck), medianRatio(duck, ours))
+	b.printf("| gunzip and parse | %.1f | %.0f | %.2f of its speed | ≥ 0.5 |\n", median(parse).Seconds(), rate(parse), medianRatio(parse, ours))
+	return nil
+}
+
+func (b *bench) importOnce(w world) error {
+	if err := os.RemoveAll(w.data); err != nil {
+		return err
+	}
+	d, _, err := b.timed(b.importArgs(w, w.data)...)
+	if err != nil {
+		return err
+	}
+	b.printf("\n## %d events over %d days\n\nImported in %.1f s (%.0f events a second).\n", w.events, w.days, d.Seconds(), float64(w.events)/d.Seconds())
+	return nil
+}
+
+// bytesPerEvent states what the lake takes, by column, and against the columns
+// that the earlier tool kept, in snappy.
+func (b *bench) bytesPerEvent(w world) error {
+	db, err := sql.Open("duckdb", "")
+	if err != nil {
+		return err
+	}
+	defer db.Close() //nolint:errcheck // in memory
+	glob := filepath.Join(w.data, "lake", "events", "*", "*.parquet")
+	rows, err := db.QueryContext(b.ctx, fmt.Sprintf(`
+		WITH m AS (SELECT path_in_schema AS c, total_compressed_size AS n FROM parquet_metadata('%s')),
+		     e AS (SELECT count(*) AS n FROM read_parquet('%s'))
+		SELECT c, sum(m.n)::DOUBLE / (SELECT n FROM e) FROM m GROUP BY c ORDER BY 2 DESC`, glob, glob))
+	if err != nil {
+		return err
+	}
+	defer rows.Close() //nolint:errcheck // read to its end
+	var total, rest float64
+	table := ""
+	for rows.Next() {
+		var name string
+		var bytes float64
+		if err := rows.Scan(&name, &bytes); err != nil {
+			return err
+		}
+		total += bytes
+		if name == "rest" {
+			rest = bytes
+		}
+		table += fmt.Sprintf("| %s | %.1f |\n", name, bytes)
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	old, err := earlierColumns(b.ctx, db, glob, filepath.Join(b.dir, "earlier"))
+	if err != nil {
+		return err
+	}
+	b.printf("\n## Bytes per event in the lake\n\n%.1f bytes per stored event, %.1f without `rest`. The columns that the earlier tool kept (id, date, time, name, source, region, user, address, agent, request, response, error), in snappy with row groups of 10,000, a file for each day and region, take %.1f: ours without `rest` are %.2f of that (budget: ≤ 0.5).\n\n| column | bytes per event |\n|---|---|\n%s",
+		total, total-rest, old, (total-rest)/old, table)
+	return nil
+}
+
+// earlierColumns writes what the earlier tool kept of the same events, in its
+// format and partitions, and returns its bytes per event.
+func earlierColumns(ctx context.Context, db *sql.DB, glob, out string) (float64, error) {
+	if err := os.RemoveAll(out); err != nil {
+		return 0, err
+	}
+	_, err := db.ExecContext(ctx, fmt.Sprintf(`COPY (
+		SELECT event_id, strftime(event_date, '%%Y-%%m-%%d') AS date, strftime(event_time, '%%Y-%%m-%%dT%%H:%%M:%%SZ') AS event_time,
+		       event_name, event_source, coalesce(user_name, role_name) AS user_name, source_ip, user_agent,
+		       request_parameters, response_elements, error_code, error_message,
+		       year(event_date) AS y, month(event_date) AS m, day(event_date) AS d, aws_region AS region
+		FROM read_parquet('%s', hive_partitioning = true))
+		TO '%s' (FORMAT parquet, COMPRESSION snappy, ROW_GROUP_SIZE 10000, PARTITION_BY (y, m, d, region))`, glob, out))
+	if err != nil {
+		return 0, err
+	}
+	var bytes, n float64
+	err = db.QueryRowContext(ctx, fmt.Sprintf(`SELECT sum(total_compressed_size)::DOUBLE, (SELECT count(*)::DOUBLE FROM read_parquet('%s/**/*.parquet')) FROM parquet_metadata('%s/**/*.parquet')`, out, out)).Scan(&bytes, &n)
+	return bytes / n, err
+}

@@ -1,0 +1,91 @@
+package app_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/iamtrack/iamtrack/"
+
+// allowed says which packages of this module a package may import. The arrows
+// point one way: towards event. A package that isn't listed may not exist.
+var allowed = map[string][]string{
+	"internal/event":        {},
+	"internal/fault":        {},
+	"internal/simulate":     {}, // shares nothing with what it tests
+	"internal/filter":       {"internal/event"},
+	"internal/rule":         {"internal/event"},
+	"internal/source":       {"internal/event"},
+	"internal/lake":         {"internal/event", "internal/fault"},
+	"internal/store":        {"internal/event", "internal/fault", "internal/rule"},
+	"internal/query":        {"internal/event"},
+	"internal/query/duckdb": {"internal/event", "internal/query"},
+	"internal/render":       {"internal/query"},
+	"internal/config":       {"internal/filter", "internal/rule"},
+	"internal/collect":      {"internal/event", "internal/fault", "internal/filter", "internal/lake", "internal/rule", "internal/source", "internal/store"},
+	"internal/app":          {"internal/collect", "internal/config", "internal/event", "internal/filter", "internal/lake", "internal/rule", "internal/store"},
+	"internal/cli": {
+		"internal/app", "internal/collect", "internal/config", "internal/event", "internal/lake", "internal/query", "internal/query/duckdb",
+		"internal/render", "internal/rule", "internal/simulate", "internal/source", "internal/store",
+	},
+	"cmd/iamtrack": {"internal/cli"},
+	"bench":        {"internal/query", "internal/query/duckdb", "internal/simulate"},
+	// The suites that implementations are held to.
+	"internal/store/storetest": {"internal/event", "internal/rule", "internal/store"},
+	"internal/lake/laketest":   {"internal/event", "internal/lake"},
+}
+
+// walls are libraries that only these packages may link, directly or not:
+// the tracker in AWS will be a static program.
+var walls = map[string][]string{
+	"github.com/duckdb/": {"internal/query/duckdb", "internal/cli", "cmd/iamtrack", "bench"},
+}
+
+func TestImportsPointOneWay(t *testing.T) {
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,Deps", "./...")
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	seen := 0
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p struct {
+			ImportPath    string
+			Imports, Deps []string
+		}
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		seen++
+		name := strings.TrimPrefix(p.ImportPath, module)
+		may, ok := allowed[name]
+		if !ok {
+			t.Errorf("package %s has no place in the map: add it here and in docs/architecture.md", name)
+			continue
+		}
+		for _, i := range p.Imports {
+			if own, ok := strings.CutPrefix(i, module); ok && !slices.Contains(may, own) {
+				t.Errorf("%s imports %s", name, own)
+			}
+		}
+		for prefix, users := range walls {
+			for _, d := range p.Deps {
+				if strings.HasPrefix(d, prefix) && !slices.Contains(users, name) {
+					t.Errorf("%s links %s", name, d)
+					break
+				}
+			}
+		}
+	}
+	if seen < 10 {
+		t.Errorf("go list named only %d packages", seen)
+	}
+}
