@@ -41,9 +41,9 @@ type Config struct {
 	// HH:MM in OffHoursZone, here as minutes after midnight. Default: 22:00 to
 	// 06:00.
 	OffHoursStart, OffHoursEnd int
-	// OffHoursZone (off_hours_tz) is the zone of the off hours. Default: tz, as
-	// far as it comes from environment or file; --tz changes only what is
-	// shown, never which alerts there are.
+	// OffHoursZone (off_hours_tz) is the zone of the off hours: an IANA name or
+	// UTC. Default: tz, as far as it comes from environment or file; --tz
+	// changes only what is shown, never which alerts there are.
 	OffHoursZone *time.Location
 	// WorkDays (work_days) are the days that have hours which aren't off, by
 	// time.Weekday; the other days are off as a whole. Names and ranges, such
@@ -52,6 +52,9 @@ type Config struct {
 	// Holidays (holidays) are dates, YYYY-MM-DD, that are off as a whole.
 	// Default: none.
 	Holidays []event.Date
+	// OffHoursAllow (off_hours_allow) are actors that may work at any hour:
+	// display names, ARNs or role names; * and ? are wildcards. Default: none.
+	OffHoursAllow []string
 	// FilteredRoles (filtered_roles, FILTERED_ROLES) are roles whose
 	// assumption and sessions are noise: names, patterns with *, or ARNs; case
 	// is ignored. Default: none.
@@ -60,6 +63,13 @@ type Config struct {
 	// drops, and counts, what AWS services do on their own behalf: true or
 	// false. Default: true.
 	FilterServiceEvents bool
+	// Sources (sources, --sources) narrows what an import keeps to events of
+	// these services, as in eventSource, with or without ".amazonaws.com"; the
+	// words iam, sts, signin and sso stand for the four categories. Default: all.
+	Sources []string
+	// ManagementOnly (management_only, --management-only) leaves data events
+	// out of an import: true or false. Default: false.
+	ManagementOnly bool
 	// HotDays (hot_days) is how many days the hot store keeps events, besides
 	// the lake; 1 to 3650. Default: 90.
 	HotDays int
@@ -78,6 +88,12 @@ type Config struct {
 	// AdminPolicies (admin_policies) are names of managed policies that make
 	// an administrator, in addition to those that the rules know. Default: none.
 	AdminPolicies []string
+	// RequireBoundary (require_boundary) says that every new user must have a
+	// permissions boundary: true or false. Default: false.
+	RequireBoundary bool
+	// DisabledRules (disabled_rules) are ids of rules to leave out; see
+	// `iamtrack rules list`. Default: none.
+	DisabledRules []string
 	// LogLevel (log_level, LOG_LEVEL) is how much is said on standard error:
 	// error, warning, info or debug. --quiet is error. Default: info.
 	LogLevel string

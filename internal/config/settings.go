@@ -3,6 +3,7 @@ package config
 import (
 	"strconv"
 	"strings"
+	"time"
 )
 
 // definition is how one setting is read and printed. set stores a value or says
@@ -63,8 +64,12 @@ var definitions = []definition{
 		get: func(c *Config) string { return clockText(c.OffHoursEnd) },
 	}, {
 		key:     "off_hours_tz", // default: see Load
-		allowed: "an IANA zone name such as Europe/Berlin, UTC or Local", meaning: "zone of the off hours",
-		set: func(c *Config, v string) (ok bool) { c.OffHoursZone, ok = parseZone(v); return ok },
+		allowed: "an IANA zone name such as Europe/Berlin, or UTC", meaning: "zone of the off hours",
+		set: func(c *Config, v string) (ok bool) {
+			c.OffHoursZone, ok = parseZone(v)
+			// Which alerts there are must not depend on the machine.
+			return ok && c.OffHoursZone != time.Local
+		},
 		get: func(c *Config) string { return c.OffHoursZone.String() },
 	}, {
 		key: "work_days", deflt: "mon-sun",
@@ -83,6 +88,11 @@ var definitions = []definition{
 			return strings.Join(days, ",")
 		},
 	}, {
+		key:     "off_hours_allow",
+		allowed: "display names, ARNs or role names, with * and ?", meaning: "actors that may work at any hour",
+		set: func(c *Config, v string) bool { c.OffHoursAllow = parseList(v); return true },
+		get: func(c *Config) string { return strings.Join(c.OffHoursAllow, ",") },
+	}, {
 		key: "filtered_roles", legacy: "FILTERED_ROLES",
 		allowed: "role names, patterns with *, or role ARNs", meaning: "roles whose assumption and sessions are noise",
 		set: func(c *Config, v string) bool { c.FilteredRoles = parseList(v); return true },
@@ -92,6 +102,16 @@ var definitions = []definition{
 		allowed: "true or false", meaning: "drop, and count, what AWS services do on their own behalf",
 		set: func(c *Config, v string) (ok bool) { c.FilterServiceEvents, ok = parseBool(v); return ok },
 		get: func(c *Config) string { return strconv.FormatBool(c.FilterServiceEvents) },
+	}, {
+		key: "sources", flag: "sources",
+		allowed: "services as in eventSource, or iam, sts, signin, sso", meaning: "what an import keeps; all when empty",
+		set: func(c *Config, v string) bool { c.Sources = parseList(v); return true },
+		get: func(c *Config) string { return strings.Join(c.Sources, ",") },
+	}, {
+		key: "management_only", flag: "management-only", deflt: "false",
+		allowed: "true or false", meaning: "leave data events out of an import",
+		set: func(c *Config, v string) (ok bool) { c.ManagementOnly, ok = parseBool(v); return ok },
+		get: func(c *Config) string { return strconv.FormatBool(c.ManagementOnly) },
 	}, {
 		key: "hot_days", deflt: "90",
 		allowed: "a number of days, 1 to 3650", meaning: "days that the hot store keeps",
@@ -125,6 +145,16 @@ var definitions = []definition{
 		allowed: "names of managed policies", meaning: "policies that make an administrator, besides the known ones",
 		set: func(c *Config, v string) bool { c.AdminPolicies = parseList(v); return true },
 		get: func(c *Config) string { return strings.Join(c.AdminPolicies, ",") },
+	}, {
+		key: "require_boundary", deflt: "false",
+		allowed: "true or false", meaning: "every new user must have a permissions boundary",
+		set: func(c *Config, v string) (ok bool) { c.RequireBoundary, ok = parseBool(v); return ok },
+		get: func(c *Config) string { return strconv.FormatBool(c.RequireBoundary) },
+	}, {
+		key:     "disabled_rules",
+		allowed: "ids of rules, see `iamtrack rules list`", meaning: "rules that are left out",
+		set: func(c *Config, v string) bool { c.DisabledRules = parseList(v); return true },
+		get: func(c *Config) string { return strings.Join(c.DisabledRules, ",") },
 	}, {
 		key: "log_level", legacy: "LOG_LEVEL", deflt: "info",
 		allowed: "error, warning, info or debug", meaning: "how much is said on standard error",

@@ -1,0 +1,60 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/iamtrack/iamtrack/internal/app"
+	"github.com/iamtrack/iamtrack/internal/collect"
+	"github.com/iamtrack/iamtrack/internal/render"
+	"github.com/iamtrack/iamtrack/internal/store"
+)
+
+func newExportCmd(e *env) *cobra.Command {
+	var rebuild bool
+	cmd := &cobra.Command{
+		Use:   "export",
+		Short: "Bring the lake (Parquet files) up to date",
+		Long: `Bring the lake up to date: Parquet files, one a day, in the folder lake of the
+data directory, for any reader. Answers do so by themselves; this is for other
+programs that read the lake. With nothing new it writes nothing.
+
+JSON is one object: days (looked at), written, pruned, removed.`,
+		Example: "  iamtrack export\n  iamtrack export --rebuild",
+		Args:    noArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runExport(cmd.Context(), e, rebuild) },
+	}
+	cmd.Flags().BoolVar(&rebuild, "rebuild", false, "write every day anew, from its own rows")
+	return cmd
+}
+
+func runExport(ctx context.Context, e *env, rebuild bool) error {
+	return e.with(ctx, "export", false, func(a *app.App) error {
+		bar := e.newProgress()
+		o := collect.ExportOptions{Rebuild: rebuild, Progress: bar.exporting()}
+		res, err := a.Pipeline.Export(ctx, o)
+		var held *store.HeldError
+		if errors.As(err, &held) {
+			e.note("waiting: %v", held)
+			o.Wait = true
+			res, err = a.Pipeline.Export(ctx, o)
+		}
+		bar.end()
+		if err != nil {
+			return fmt.Errorf("export: %w", err)
+		}
+		return e.object(res, func() string {
+			text := "nothing new"
+			if res.Days > 0 {
+				text = fmt.Sprintf("%s of %s written", number(res.Written), count(res.Days, "day"))
+			}
+			if res.Removed > 0 {
+				text += fmt.Sprintf(", %s removed (lake_days)", count(res.Removed, "old day"))
+			}
+			return fmt.Sprintf("%s; the lake is %s\n", text, render.Text(a.LakeDir()))
+		})
+	})
+}

@@ -1,0 +1,44 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/iamtrack/iamtrack/internal/app"
+)
+
+// open opens the data directory. create makes it when it isn't there; without,
+// that is an error even for an answer: nothing found because of a mistyped
+// folder must not look like nothing happened.
+func (e *env) open(ctx context.Context, command string, create bool) (*app.App, error) {
+	e.debug("data directory %s (%s)", e.config.DataDir, e.config.Origin("data_dir"))
+	return app.Open(ctx, e.config, app.Options{Command: command, Create: create, Now: e.now, Version: e.version})
+}
+
+// with opens the data directory, calls f and closes it.
+func (e *env) with(ctx context.Context, command string, create bool, f func(*app.App) error) (err error) {
+	a, err := e.open(ctx, command, create)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if cerr := a.Close(); cerr != nil {
+			err = errors.Join(err, fmt.Errorf("close the data directory: %w", cerr))
+		}
+	}()
+	return f(a)
+}
+
+// refresh brings the lake up to date before an answer, and says so when it
+// could not.
+func (e *env) refresh(ctx context.Context, a *app.App) error {
+	f, err := a.Refresh(ctx)
+	if err != nil {
+		return fmt.Errorf("bring the lake up to date: %w", err)
+	}
+	if n := len(f.DirtyDays); n > 0 {
+		e.warn("the newest events of %s (%s to %s) may be missing here: %s", count(n, "day"), f.DirtyDays[0].Date, f.DirtyDays[n-1].Date, f.Reason)
+	}
+	return nil
+}

@@ -1,0 +1,123 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/iamtrack/iamtrack/internal/app"
+	"github.com/iamtrack/iamtrack/internal/render"
+	"github.com/iamtrack/iamtrack/internal/rule"
+)
+
+func newStatusCmd(e *env) *cobra.Command {
+	var rejected bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show what is stored: counts, time span, alerts, sizes, what is missing",
+		Long: `Show what is stored: events by category, first and last day, what was filtered,
+rejected or contradicted, alerts by severity, sizes, and days that the lake
+still lacks. With --rejected: the records that could not be parsed.
+
+JSON is one object; with --rejected an array of objects with file, offset,
+length, sha256, reason, excerpt, seen.`,
+		Example: "  iamtrack status\n  iamtrack status --rejected",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if rejected {
+				return runStatusRejected(cmd.Context(), e)
+			}
+			return runStatus(cmd.Context(), e)
+		},
+	}
+	cmd.Flags().BoolVar(&rejected, "rejected", false, "list the records that could not be parsed")
+	return cmd
+}
+
+func runStatus(ctx context.Context, e *env) error {
+	return e.with(ctx, "status", false, func(a *app.App) error {
+		if err := e.refresh(ctx, a); err != nil {
+			return err
+		}
+		s, err := a.Status(ctx)
+		if err != nil {
+			return fmt.Errorf("status: %w", err)
+		}
+		if s.Events == 0 && s.Filtered == 0 {
+			e.note("no event yet: %s", noDataHint)
+		}
+		return e.object(s, func() string { return e.statusText(&s) })
+	})
+}
+
+func (e *env) statusText(s *app.Status) string {
+	t := e.newPage()
+	t.line(e.paint(render.Bold, count(s.Events, "event")) + " in " + count(s.Days, "day") + dayRange(s))
+	if b := breakdown(s.Categories); b != "" {
+		t.field("by category", b[2:len(b)-1])
+	}
+	t.field("filtered", number(s.Filtered))
+	t.field("rejected", number(s.Rejected))
+	t.field("conflicts", number(s.Conflicts))
+	t.heading("Alerts")
+	for _, state := range alertStates {
+		bySeverity := s.Alerts[state]
+		var total int64
+		text := ""
+		for sev := rule.Critical; sev >= rule.Info; sev-- {
+			if n := bySeverity[sev.String()]; n > 0 {
+				total += n
+				if text != "" {
+					text += ", "
+				}
+				text += number(n) + " " + sev.String()
+			}
+		}
+		if total > 0 {
+			t.field(state, text)
+		} else if state == rule.StateFinding {
+			t.field(state, "none")
+		}
+	}
+	t.heading("Storage")
+	t.field("data dir", s.DataDir)
+	t.field("hot store", count(s.HotEvents, "event")+", "+bytesText(s.StoreBytes))
+	t.field("lake", count(s.Events, "event")+", "+bytesText(s.LakeBytes))
+	if s.DirtyDays > 0 {
+		t.field("behind", count(s.DirtyDays, "day")+" of the lake: run `iamtrack export`")
+	}
+	return t.String()
+}
+
+func dayRange(s *app.Status) string {
+	if s.FirstDay == "" {
+		return ""
+	}
+	return fmt.Sprintf(", %s to %s", s.FirstDay, s.LastDay)
+}
+
+func runStatusRejected(ctx context.Context, e *env) error {
+	return e.with(ctx, "status", false, func(a *app.App) error {
+		cols := render.Columns("file", "offset", "length", "sha256", "reason", "excerpt", "seen")
+		people := !e.format().Machine()
+		if people {
+			cols = render.Columns("file", "offset", "reason", "excerpt")
+		}
+		return e.answer(cols, func(p render.Printer) error {
+			for r, err := range a.Store.Rejected(ctx) {
+				if err != nil {
+					return fmt.Errorf("list rejected records: %w", err)
+				}
+				row := []any{r.File, r.Offset, r.Length, r.SHA256, r.Reason, r.Excerpt, r.Seen}
+				if people {
+					row = []any{r.File, r.Offset, r.Reason, r.Excerpt}
+				}
+				if err := p.Row(row); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+}

@@ -1,0 +1,70 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/iamtrack/iamtrack/internal/app"
+	"github.com/iamtrack/iamtrack/internal/collect"
+	"github.com/iamtrack/iamtrack/internal/render"
+)
+
+func newVerifyCmd(e *env) *cobra.Command {
+	return &cobra.Command{
+		Use:   "verify",
+		Short: "Check that the lake is whole, and that lake and store agree",
+		Long: `Read every file of the lake, and check that it is whole, in order, unchanged
+since it was written, and holds what the store says it holds. A problem makes
+the exit code 1.
+
+JSON is one object: days, events, filtered, problems (an array of where, what).`,
+		Example: "  iamtrack verify",
+		Args:    noArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return runVerify(cmd.Context(), e) },
+	}
+}
+
+// verifyReport is what `verify --format json` prints.
+type verifyReport struct {
+	Days     int               `json:"days"`
+	Events   int64             `json:"events"`
+	Filtered int64             `json:"filtered"`
+	Problems []collect.Problem `json:"problems"`
+}
+
+func runVerify(ctx context.Context, e *env) error {
+	return e.with(ctx, "verify", false, func(a *app.App) error {
+		problems := []collect.Problem{}
+		res, err := a.Pipeline.Verify(ctx, func(p collect.Problem) { problems = append(problems, p) })
+		if err != nil {
+			return fmt.Errorf("verify: %w", err)
+		}
+		if e.format() == render.JSON {
+			err = e.document(func(w io.Writer) error {
+				return render.WriteJSON(w, verifyReport{res.Days, res.Events, res.Filtered, problems})
+			})
+		} else {
+			cols := []render.Column{{Name: "where"}, {Name: "problem", Whole: true}}
+			err = e.answer(cols, func(p render.Printer) error {
+				for _, pr := range problems {
+					if err := p.Row([]any{pr.Where, pr.What}); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		}
+		if err != nil {
+			return err
+		}
+		if len(problems) > 0 {
+			return withHint(fmt.Errorf("verify: %s in %s", count(len(problems), "problem"), count(res.Days, "day")),
+				"a damaged day is written anew by importing its trail files again; `iamtrack export --rebuild` renews what the store knows of the lake")
+		}
+		e.note("%s, %s, %s: store and lake agree", count(res.Days, "day"), count(res.Events, "event"), count(res.Filtered, "filtered event"))
+		return nil
+	})
+}
