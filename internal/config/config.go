@@ -12,8 +12,6 @@ package config
 import (
 	"slices"
 	"time"
-
-	"github.com/iamtrack/iamtrack/internal/event"
 )
 
 // Config is what is in force. Every setting has a key for iamtrack.yaml, which
@@ -51,7 +49,7 @@ type Config struct {
 	WorkDays [7]bool
 	// Holidays (holidays) are dates, YYYY-MM-DD, that are off as a whole.
 	// Default: none.
-	Holidays []event.Date
+	Holidays []string
 	// OffHoursAllow (off_hours_allow) are actors that may work at any hour:
 	// display names, ARNs or role names; * and ? are wildcards. Default: none.
 	OffHoursAllow []string

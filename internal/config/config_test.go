@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/iamtrack/iamtrack/internal/config"
-	"github.com/iamtrack/iamtrack/internal/event"
+	"github.com/iamtrack/iamtrack/internal/rule"
 )
 
 func env(pairs ...string) func(string) (string, bool) {
@@ -139,11 +139,7 @@ lake_days:
 	if c.WorkDays != [7]bool{time.Monday: true, time.Tuesday: true, time.Wednesday: true, time.Thursday: true, time.Friday: true} {
 		t.Errorf("work days %v", c.WorkDays)
 	}
-	var days []string
-	for _, h := range c.Holidays {
-		days = append(days, h.String())
-	}
-	if diff := cmp.Diff([]string{"2026-12-25", "2026-12-26"}, days); diff != "" {
+	if diff := cmp.Diff([]string{"2026-12-25", "2026-12-26"}, c.Holidays); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff([]string{"012345678901", "123456789012"}, c.TrustedAccounts); diff != "" {
@@ -279,7 +275,7 @@ func TestSettingsReadBack(t *testing.T) {
 	if got := first.WorkDays; got != [7]bool{time.Saturday: true, time.Sunday: true, time.Monday: true, time.Wednesday: true} {
 		t.Errorf("work days %v", got)
 	}
-	if len(second.Holidays) != 1 || second.Holidays[0] != event.DateOf(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()) {
+	if len(second.Holidays) != 1 || second.Holidays[0] != "2026-01-01" {
 		t.Errorf("holidays %v", second.Holidays)
 	}
 }
@@ -292,6 +288,37 @@ func TestNear(t *testing.T) {
 	} {
 		if got := config.Near(in, known); got != want {
 			t.Errorf("Near(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+// The rules get what was set, and accept every value that is allowed here.
+func TestRuleConfig(t *testing.T) {
+	c := load(t, config.Input{LookupEnv: env("IAMTRACK_DATA_DIR", t.TempDir(),
+		"IAMTRACK_OFF_HOURS_TZ", "Asia/Kolkata", "OFF_HOURS_START", "9", "OFF_HOURS_END", "17:30", "IAMTRACK_WORK_DAYS", "mon-fri",
+		"IAMTRACK_HOLIDAYS", "2026-01-01", "IAMTRACK_OFF_HOURS_ALLOW", "ci-*", "IAMTRACK_TRUSTED_ACCOUNTS", "111111111111",
+		"IAMTRACK_ORGANIZATION_ACCOUNTS", "222222222222", "IAMTRACK_MANAGEMENT_ACCOUNT_ID", "333333333333",
+		"IAMTRACK_ADMIN_POLICIES", "Boss", "IAMTRACK_REQUIRE_BOUNDARY", "yes", "IAMTRACK_DISABLED_RULES", "iam-user-created")})
+	want := rule.Config{
+		OffHours: rule.OffHoursConfig{
+			Timezone: "Asia/Kolkata", Start: "09:00", End: "17:30",
+			WorkDays: []string{"mon", "tue", "wed", "thu", "fri"}, Holidays: []string{"2026-01-01"}, Allow: []string{"ci-*"},
+		},
+		TrustedAccounts: []string{"111111111111"}, OrganizationAccounts: []string{"222222222222"}, ManagementAccountID: "333333333333",
+		AdminPolicies: []string{"Boss"}, RequireBoundary: true, Disabled: []string{"iam-user-created"},
+	}
+	if diff := cmp.Diff(want, c.RuleConfig()); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := rule.NewEngine(c.RuleConfig()); err != nil {
+		t.Error(err)
+	}
+	// Which alerts there are must not depend on the machine's zone.
+	for _, name := range []string{"IAMTRACK_OFF_HOURS_TZ", "IAMTRACK_TZ"} {
+		_, err := config.Load(config.Input{LookupEnv: env("IAMTRACK_DATA_DIR", t.TempDir(), name, "Local")})
+		var ce *config.Error
+		if !errors.As(err, &ce) || ce.Setting != "off_hours_tz" {
+			t.Errorf("%s=Local: %v", name, err)
 		}
 	}
 }

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 	_ "time/tzdata" // zones work where the system has none (Windows, small containers)
-
-	"github.com/iamtrack/iamtrack/internal/event"
 )
 
 func parseZone(v string) (*time.Location, bool) {
@@ -75,16 +73,14 @@ func parseAccounts(v string) ([]string, bool) {
 
 func isAccount(v string) bool { return len(v) == 12 && strings.Trim(v, "0123456789") == "" }
 
-func parseDates(v string) ([]event.Date, bool) {
-	var dates []event.Date
-	for _, e := range parseList(v) {
-		d, err := event.ParseDate(e)
-		if err != nil {
+func parseDates(v string) ([]string, bool) {
+	list := parseList(v)
+	for _, e := range list {
+		if _, err := time.Parse(time.DateOnly, e); err != nil {
 			return nil, false
 		}
-		dates = append(dates, d)
 	}
-	return dates, true
+	return list, true
 }
 
 // The order in which people list days; time.Weekday starts with Sunday.

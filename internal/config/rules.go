@@ -9,15 +9,12 @@ func (c *Config) RuleConfig() rule.Config {
 	off := rule.OffHoursConfig{
 		Timezone: c.OffHoursZone.String(),
 		Start:    clockText(c.OffHoursStart), End: clockText(c.OffHoursEnd),
-		Allow: c.OffHoursAllow,
+		Holidays: c.Holidays, Allow: c.OffHoursAllow,
 	}
 	for i, name := range dayNames {
 		if c.WorkDays[weekday(i)] {
 			off.WorkDays = append(off.WorkDays, name)
 		}
-	}
-	for _, d := range c.Holidays {
-		off.Holidays = append(off.Holidays, d.String())
 	}
 	return rule.Config{
 		OffHours:             off,

@@ -80,13 +80,7 @@ var definitions = []definition{
 		key:     "holidays",
 		allowed: "dates, YYYY-MM-DD", meaning: "dates that are off as a whole",
 		set: func(c *Config, v string) (ok bool) { c.Holidays, ok = parseDates(v); return ok },
-		get: func(c *Config) string {
-			days := make([]string, len(c.Holidays))
-			for i, d := range c.Holidays {
-				days[i] = d.String()
-			}
-			return strings.Join(days, ",")
-		},
+		get: func(c *Config) string { return strings.Join(c.Holidays, ",") },
 	}, {
 		key:     "off_hours_allow",
 		allowed: "display names, ARNs or role names, with * and ?", meaning: "actors that may work at any hour",
