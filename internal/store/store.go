@@ -4,7 +4,15 @@
 //
 // Store is the contract; SQLite (OpenSQLite) and memory (OpenMem) implement it,
 // both held to the suite in storetest. Idempotency lives here, never in the
-// caller: every write may be repeated, in any order, with the same result.
+// caller: every write may be repeated, in any order, with the same result. Two
+// contents with the same key and hash are taken for the same content.
+//
+// The package knows nothing of files to import, filters or what a rule means;
+// rows leave it for the lake through Day and DayFiltered.
+//
+// Every writing method m has the fault points "store.m.before" and, after the
+// write took effect, "store.m.after"; m as in store.put, store.dayexported,
+// store.lease.renew (see package fault).
 package store
 
 import (
@@ -27,11 +35,16 @@ type Store interface {
 	// the greater event.Version stays and the other goes to the conflicts
 	// (once per key and hash); the same content again changes nothing.
 	// filtered rows are added when neither an event nor a filtered row has the
-	// key. The days of all rows that were added or changed become dirty.
+	// key; an event takes the place of a filtered row. The days of all rows that
+	// were added, changed, removed or displaced become dirty. Groups with a fact
+	// of a content that went to the conflicts are settled by the next Record.
 	Put(ctx context.Context, events []event.Event, filtered []event.Filtered) error
 
 	// Find returns date and version of those keys that have an event here.
 	Find(ctx context.Context, keys []event.Key) (map[event.Key]Found, error)
+
+	// FindFiltered returns the dates of those keys that have a filtered row here.
+	FindFiltered(ctx context.Context, keys []event.Key) (map[event.Key]event.Date, error)
 
 	// Event returns the event of a key, or ErrNotFound. The caller owns it.
 	Event(ctx context.Context, key event.Key) (event.Event, error)
@@ -57,24 +70,28 @@ type Store interface {
 	LakeDays(ctx context.Context) ([]LakeDay, error)
 
 	// DropLakeDays forgets lake days (retention removed them), and their hot
-	// rows with them.
+	// rows and dirty marks with them.
 	DropLakeDays(ctx context.Context, dates []event.Date) error
 
 	// Prune removes the hot rows of clean days before a date.
 	Prune(ctx context.Context, before event.Date) (removed int64, err error)
 
 	// Record stores what rules and parsing found, in one transaction: rejected
-	// records (once per SHA256), conflicts (once per key and hash), facts (once
-	// per rule, group, key and hash). A fact whose (key, hash) is among the
-	// conflicts is Superseded. Every group that gained a fact, or one of whose
-	// facts became superseded, is settled again: settle gets all facts of the
-	// group ordered by time, event id, kind, hash, and its alerts are put by
+	// records (once per SHA256, the first seen), conflicts (once per key and
+	// hash), facts (once per rule, group, kind, key and hash). A fact whose (key,
+	// hash) is among the conflicts is Superseded. Every group that gained a fact,
+	// or one of whose facts became superseded since it was last settled, by this
+	// call or by Put, is settled again: settle gets all facts of the group
+	// ordered by time, event id, kind, hash, account, rule; its alerts are put by
 	// ID: content replaced, the state of an acknowledged alert kept,
 	// StateSuperseded set or lifted as Alert.Superseded says. It returns how
-	// many alerts are new and not superseded.
+	// many alerts are new and not superseded. settle must be a pure function and
+	// not call the store; with a nil settle the groups wait for the next Record.
+	// Empty findings settle what waits.
 	Record(ctx context.Context, r Findings, settle func([]rule.Fact) []rule.Alert) (newAlerts int, err error)
 
-	// IsConflict reports which (key, hash) pairs are known losers.
+	// IsConflict reports which (key, hash) pairs are known losers: the result
+	// holds those only.
 	IsConflict(ctx context.Context, refs []ConflictRef) (map[ConflictRef]bool, error)
 
 	// Conflicts yields the losing contents, by key then hash.
@@ -91,11 +108,14 @@ type Store interface {
 	Alert(ctx context.Context, id string) (rule.Alert, error)
 
 	// Ack acknowledges alerts by full id; ids that do not exist give
-	// ErrNotFound and nothing is changed.
+	// ErrNotFound and nothing is changed. Of several acknowledgements the latest
+	// (by at) stays. A superseded alert stays superseded, and is acknowledged
+	// should that be lifted.
 	Ack(ctx context.Context, ids []string, by, note string, at time.Time) error
 
 	// Job returns the unfinished import of that name and the files it has
-	// finished, or starts it; FileDone adds one; EndJob forgets it.
+	// finished by path, or starts it; FileDone adds files, and starts the job if
+	// it isn't there; EndJob forgets it.
 	Job(ctx context.Context, name string) (map[string]FileState, error)
 	FileDone(ctx context.Context, job string, files []FileState) error
 	EndJob(ctx context.Context, job string) error
@@ -106,12 +126,19 @@ type Store interface {
 
 	// Acquire takes the named lease for holder, or fails with *HeldError. A
 	// lease that was not renewed for ttl is free. The same holder may not take
-	// it twice.
+	// it twice. ttl must be positive.
 	Acquire(ctx context.Context, name, holder string, ttl time.Duration) (Lease, error)
 
 	// Counts returns the totals of what is kept here.
 	Counts(ctx context.Context) (Counts, error)
 
+	// Meta returns the value that SetMeta set last for key, "" when none. Keys
+	// are the callers' own, for small values such as the time of the last import.
+	Meta(ctx context.Context, key string) (string, error)
+	SetMeta(ctx context.Context, key, value string) error
+
+	// Close releases what the store holds; other methods fail afterwards.
+	// Closing twice is no error.
 	Close() error
 }
 
@@ -168,7 +195,7 @@ type AlertFilter struct {
 	Rules        []string
 	States       []string // default: all but superseded
 	AccountID    string
-	Actor        string // case-insensitive substring
+	Actor        string // case-insensitive substring of Alert.Actor
 	Limit        int    // 0: all
 }
 
@@ -181,8 +208,12 @@ type FileState struct {
 
 // Lease is held until Release, or until it was not renewed for its ttl.
 type Lease interface {
-	// Renew extends the lease; ErrLeaseLost when another holder has it.
+	// Renew extends the lease by its ttl from now; ErrLeaseLost when another
+	// holder has or had it since, or after Release. A lease that ran out and
+	// that nobody else took can be renewed.
 	Renew(ctx context.Context) error
+	// Release gives the lease up. That it was lost, or released, is no error,
+	// and takes nothing from another holder.
 	Release(ctx context.Context) error
 }
 
@@ -192,8 +223,11 @@ type Counts struct {
 	HotFiltered int64
 	Rejected    int64
 	Conflicts   int64
-	// Alerts by state, then by severity name.
+	// Alerts by state, then by severity name; no zero counts.
 	Alerts map[string]map[string]int64
+	// SizeBytes is what the store takes on disk, its write-ahead log included;
+	// 0 in memory.
+	SizeBytes int64
 }
 
 // Errors that callers branch on.
@@ -201,6 +235,21 @@ var (
 	ErrNotFound  = errors.New("not found")
 	ErrAmbiguous = errors.New("ambiguous: more than one matches")
 	ErrLeaseLost = errors.New("lease lost")
+	ErrClosed    = errors.New("the store is closed")
+	// ErrReadOnly is wrapped by writes to, and the opening for writing of, what
+	// can only be read.
+	ErrReadOnly = errors.New("read-only")
+	// ErrNewer is wrapped by the error that names a store made by a newer
+	// version of the program.
+	ErrNewer = errors.New("made by a newer version of iamtrack")
+	// ErrDamaged is wrapped by errors about a store that is not, or no longer, a
+	// readable database.
+	ErrDamaged = errors.New("not a readable iamtrack database")
+	// ErrFull is wrapped by writes that found no space; nothing of them is kept.
+	ErrFull = errors.New("the disk is full")
+	// ErrNetworkFS is wrapped when a store lies on a network file system, where
+	// its locks can't be relied on.
+	ErrNetworkFS = errors.New("on a network file system")
 )
 
 // HeldError says who holds a lease.
