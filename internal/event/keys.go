@@ -1,0 +1,213 @@
+package event
+
+import "encoding/binary"
+
+// field numbers the keys that columns, or the code that fills them, come from.
+type field uint8
+
+const (
+	fNone field = iota
+
+	// Top level, in key order: Record relies on it.
+	fAdditionalEventData
+	fAWSRegion
+	fErrorCode
+	fErrorMessage
+	fEventID
+	fEventName
+	fEventSource
+	fEventTime
+	fEventType
+	fEventVersion
+	fReadOnly
+	fRecipientAccountID
+	fRequestParameters
+	fResources
+	fResponseElements
+	fSourceIP
+	fUserAgent
+	fUserIdentity
+
+	// In userIdentity, in key order.
+	fAccessKeyID
+	fAccountID
+	fARN
+	fInvokedBy
+	fPrincipalID
+	fType
+	fUserName
+
+	// Only read.
+	fSessionContext
+	fSessionIssuer
+	fAttributes
+	fMFAAuthenticated
+	fOnBehalfOf
+	fUserID
+	fIdentityProvider
+	fServiceEventDetails
+
+	// Envelopes.
+	fCloudTrailEvent
+	fDetail
+
+	// Keys of ours in Rest; see rest.go.
+	fAbsent
+	fWhole
+
+	numFields
+)
+
+var fieldNames = [numFields]string{
+	fAdditionalEventData: "additionalEventData",
+	fAWSRegion:           "awsRegion",
+	fErrorCode:           "errorCode",
+	fErrorMessage:        "errorMessage",
+	fEventID:             "eventID",
+	fEventName:           "eventName",
+	fEventSource:         "eventSource",
+	fEventTime:           "eventTime",
+	fEventType:           "eventType",
+	fEventVersion:        "eventVersion",
+	fReadOnly:            "readOnly",
+	fRecipientAccountID:  "recipientAccountId",
+	fRequestParameters:   "requestParameters",
+	fResources:           "resources",
+	fResponseElements:    "responseElements",
+	fSourceIP:            "sourceIPAddress",
+	fUserAgent:           "userAgent",
+	fUserIdentity:        "userIdentity",
+
+	fAccessKeyID: "accessKeyId",
+	fAccountID:   "accountId",
+	fARN:         "arn",
+	fInvokedBy:   "invokedBy",
+	fPrincipalID: "principalId",
+	fType:        "type",
+	fUserName:    "userName",
+
+	fSessionContext:      "sessionContext",
+	fSessionIssuer:       "sessionIssuer",
+	fAttributes:          "attributes",
+	fMFAAuthenticated:    "mfaAuthenticated",
+	fOnBehalfOf:          "onBehalfOf",
+	fUserID:              "userId",
+	fIdentityProvider:    "identityProvider",
+	fServiceEventDetails: "serviceEventDetails",
+
+	fCloudTrailEvent: "CloudTrailEvent",
+	fDetail:          "detail",
+
+	fAbsent: keyAbsent,
+	fWhole:  keyWhole,
+}
+
+var fieldByName = func() map[string]field {
+	m := make(map[string]field, numFields)
+	for f := fNone + 1; f < numFields; f++ {
+		m[fieldNames[f]] = f
+	}
+	return m
+}()
+
+// keyFlags say what a key means for redaction.
+type keyFlags uint8
+
+const (
+	keySecret    keyFlags = 1 << iota // its value is a credential
+	keyCode                           // ... if the object is an OAuth grant
+	keyGrant                          // the object is an OAuth grant
+	keyName                           // its value names what the object's value is
+	keyValue                          // its value is what the object's name says
+	keyTransport                      // added by a log shipper, no part of the record
+	keyUnsafe                         // its own text must be decoded or redacted
+
+	keyPair = keyCode | keyGrant | keyName | keyValue
+)
+
+type keyInfo struct {
+	field field
+	flags keyFlags
+}
+
+// classify says what a decoded key means.
+func classify(key string) keyInfo {
+	info := keyInfo{field: fieldByName[key], flags: nameFlags(key)}
+	if len(key) > 0 && key[0] == '@' {
+		info.flags |= keyTransport
+	}
+	if plainEnd([]byte(key), 0) < len(key) {
+		info.flags |= keyUnsafe
+	} else if suspicious([]byte(key)) {
+		if _, changed := scrub(key); changed {
+			info.flags |= keyUnsafe
+		}
+	}
+	return info
+}
+
+// keyTable remembers what keys mean: CloudTrail uses few, and they come again
+// and again. It is direct-mapped, so its size is bounded.
+type keyTable struct {
+	slots [1024]struct {
+		key  string
+		info keyInfo
+	}
+}
+
+// cachedKeyMax bounds the length of keys that are kept, in bytes.
+const cachedKeyMax = 64
+
+// lookup returns what a key means; prefix is its sort prefix.
+func (t *keyTable) lookup(key []byte, prefix uint64) keyInfo {
+	n := len(key)
+	if n == 0 || n > cachedKeyMax {
+		return classify(string(key))
+	}
+	h := prefix*0x9e3779b97f4a7c15 + uint64(n)
+	if n > 8 {
+		h ^= binary.LittleEndian.Uint64(key[n-8:]) * 0xc2b2ae3d27d4eb4f
+	}
+	slot := &t.slots[(h^h>>32)*0x9e3779b97f4a7c15>>54]
+	if slot.key != string(key) {
+		slot.key = string(key)
+		slot.info = classify(slot.key)
+	}
+	return slot.info
+}
+
+// internTable makes equal short strings one allocation over many events. It is
+// direct-mapped, so its size is bounded.
+type internTable struct {
+	slots [2048]string
+}
+
+// internMax bounds the length of strings that are kept, in bytes.
+const internMax = 200
+
+// get returns b as a string.
+func (t *internTable) get(b []byte) string {
+	n := len(b)
+	switch {
+	case n == 0:
+		return ""
+	case n > internMax:
+		return string(b)
+	}
+	var h uint64
+	if n >= 8 {
+		h = binary.LittleEndian.Uint64(b) ^
+			binary.LittleEndian.Uint64(b[n-8:])*0xc2b2ae3d27d4eb4f ^
+			binary.LittleEndian.Uint64(b[(n-8)/2:])*0x165667b19e3779f9
+	} else {
+		for _, x := range b {
+			h = h<<8 | uint64(x)
+		}
+	}
+	h = (h ^ uint64(n)) * 0x9e3779b97f4a7c15
+	slot := &t.slots[(h^h>>29)*0xbf58476d1ce4e5b9>>53]
+	if *slot != string(b) {
+		*slot = string(b)
+	}
+	return *slot
+}
