@@ -13,21 +13,21 @@ func TestConfigErrorsNameTheSetting(t *testing.T) {
 		cfg  rule.Config
 		want string
 	}{
-		{off(rule.OffHoursConfig{Timezone: "Mars/Olympus"}), "off_hours.timezone"},
-		{off(rule.OffHoursConfig{Timezone: "Local"}), "off_hours.timezone"},
-		{off(rule.OffHoursConfig{Start: "24"}), "off_hours.start"},
-		{off(rule.OffHoursConfig{Start: "22:60"}), "off_hours.start"},
-		{off(rule.OffHoursConfig{Start: "-1"}), "off_hours.start"},
-		{off(rule.OffHoursConfig{End: "six"}), "off_hours.end"},
-		{off(rule.OffHoursConfig{End: "24:01"}), "off_hours.end"},
-		{off(rule.OffHoursConfig{End: "6:0"}), "off_hours.end"},
-		{off(rule.OffHoursConfig{WorkDays: []string{"Monday", "Mo"}}), "off_hours.work_days"},
-		{off(rule.OffHoursConfig{Holidays: []string{"24.12.2026"}}), "off_hours.holidays"},
+		{off(rule.OffHoursConfig{Timezone: "Mars/Olympus"}), "off_hours_tz"},
+		{off(rule.OffHoursConfig{Timezone: "Local"}), "off_hours_tz"},
+		{off(rule.OffHoursConfig{Start: "24"}), "off_hours_start"},
+		{off(rule.OffHoursConfig{Start: "22:60"}), "off_hours_start"},
+		{off(rule.OffHoursConfig{Start: "-1"}), "off_hours_start"},
+		{off(rule.OffHoursConfig{End: "six"}), "off_hours_end"},
+		{off(rule.OffHoursConfig{End: "24:01"}), "off_hours_end"},
+		{off(rule.OffHoursConfig{End: "6:0"}), "off_hours_end"},
+		{off(rule.OffHoursConfig{WorkDays: []string{"Monday", "Mo"}}), "work_days"},
+		{off(rule.OffHoursConfig{Holidays: []string{"24.12.2026"}}), "holidays"},
 		{rule.Config{TrustedAccounts: []string{"12345678901"}}, "trusted_accounts"},
 		{rule.Config{OrganizationAccounts: []string{"o-1234567890"}}, "organization_accounts"},
 		{rule.Config{ManagementAccountID: "root"}, "management_account_id"},
 		{rule.Config{AdminPolicies: []string{"arn:aws:iam::123:role/x"}}, "admin_policies"},
-		{rule.Config{Disabled: []string{"no-such-rule"}}, "disabled"},
+		{rule.Config{Disabled: []string{"no-such-rule"}}, "disabled_rules"},
 	} {
 		if _, err := rule.NewEngine(c.cfg); err == nil || !strings.HasPrefix(err.Error(), c.want+": ") {
 			t.Errorf("%+v: error %v, want one that begins with %q", c.cfg, err, c.want)

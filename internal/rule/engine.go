@@ -107,7 +107,7 @@ func NewEngine(cfg Config) (*Engine, error) {
 	}
 	for _, id := range cfg.Disabled {
 		if id = strings.TrimSpace(id); !known[id] {
-			return nil, fmt.Errorf("disabled: there is no rule %q: see iamtrack rules list", id)
+			return nil, fmt.Errorf("disabled_rules: there is no rule %q: see iamtrack rules list", id)
 		}
 		en.disabled[id] = true
 	}
@@ -171,7 +171,10 @@ func (en *Engine) Evaluate(e *event.Event) []Fact {
 	}
 	root := en.root != nil && e.IdentityType == typeRoot
 	evasion := en.evasion != nil && e.EventSource == sourceIAM && strings.Contains(e.RequestParameters, `"omitted"`)
-	offHours := en.offHours != nil && interactive(e)
+	offHours, date := false, ""
+	if en.offHours != nil && interactive(e) {
+		date, offHours = en.off.at(e.Time())
+	}
 	if named == nil && !root && !evasion && !offHours {
 		return nil
 	}
@@ -188,7 +191,7 @@ func (en *Engine) Evaluate(e *event.Event) []Fact {
 		facts = en.apply(en.evasion, v, facts)
 	}
 	if offHours {
-		if m, ok := en.offHoursMatch(v, facts); ok {
+		if m, ok := en.offHoursMatch(v, date, facts); ok {
 			facts = append(facts, en.fact(en.offHours, v, m))
 		}
 	}

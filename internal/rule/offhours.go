@@ -50,15 +50,15 @@ func newSchedule(cfg OffHoursConfig) (*schedule, error) {
 	if tz := strings.TrimSpace(cfg.Timezone); tz != "" {
 		zone, err := time.LoadLocation(tz)
 		if err != nil || strings.EqualFold(tz, "local") {
-			return nil, fmt.Errorf("off_hours.timezone: %q is not a time zone: give an IANA name such as Europe/Berlin", tz)
+			return nil, fmt.Errorf("off_hours_tz: %q is not a time zone: give an IANA name such as Europe/Berlin", tz)
 		}
 		s.zone = zone
 	}
 	var err error
-	if s.start, err = clock("off_hours.start", cfg.Start, defaultOffStart, minutesPerDay-1); err != nil {
+	if s.start, err = clock("off_hours_start", cfg.Start, defaultOffStart, minutesPerDay-1); err != nil {
 		return nil, err
 	}
-	if s.end, err = clock("off_hours.end", cfg.End, defaultOffEnd, minutesPerDay); err != nil {
+	if s.end, err = clock("off_hours_end", cfg.End, defaultOffEnd, minutesPerDay); err != nil {
 		return nil, err
 	}
 	if s.work, err = weekdays(cfg.WorkDays); err != nil {
@@ -70,7 +70,7 @@ func newSchedule(cfg OffHoursConfig) (*schedule, error) {
 			continue
 		}
 		if _, err := time.Parse(time.DateOnly, h); err != nil {
-			return nil, fmt.Errorf("off_hours.holidays: %q is not a date: give YYYY-MM-DD", h)
+			return nil, fmt.Errorf("holidays: %q is not a date: give YYYY-MM-DD", h)
 		}
 		s.holidays[h] = true
 	}
@@ -118,7 +118,7 @@ func weekdays(names []string) (work [7]bool, err error) {
 			}
 		}
 		if !found {
-			return work, fmt.Errorf("off_hours.work_days: %q is not a weekday: give Monday or Mon, and so on", n)
+			return work, fmt.Errorf("work_days: %q is not a weekday: give Monday or Mon, and so on", n)
 		}
 	}
 	if !any {
@@ -132,7 +132,6 @@ func weekdays(names []string) (work [7]bool, err error) {
 func (s *schedule) at(t time.Time) (date string, off bool) {
 	t = t.In(s.zone)
 	minute := t.Hour()*60 + t.Minute()
-	today := t.Format(time.DateOnly)
 	switch {
 	case s.start < s.end:
 		off = minute >= s.start && minute < s.end
@@ -142,7 +141,12 @@ func (s *schedule) at(t time.Time) (date string, off bool) {
 		y, m, d := t.Date()
 		return time.Date(y, m, d-1, 0, 0, 0, 0, time.UTC).Format(time.DateOnly), true
 	}
-	return today, off || !s.work[t.Weekday()] || s.holidays[today]
+	off = off || !s.work[t.Weekday()]
+	if !off && len(s.holidays) == 0 {
+		return "", false // by far the most frequent answer, so it is cheap
+	}
+	date = t.Format(time.DateOnly)
+	return date, off || s.holidays[date]
 }
 
 // allowed reports whether the actor is on the allow list.
@@ -178,11 +182,11 @@ func isLogin(eventName string) bool {
 	return false
 }
 
-// offHoursMatch judges an interactive event; found is what the other rules
+// offHoursMatch judges an interactive event in the window that began on a
+// local date; found is what the other rules
 // state of it, since an event that they report is graver at night.
-func (en *Engine) offHoursMatch(v *view, found []Fact) (match, bool) {
-	date, off := en.off.at(v.Time())
-	if !off || v.isService() || len(en.off.allow) > 0 && en.off.allowed(v) {
+func (en *Engine) offHoursMatch(v *view, date string, found []Fact) (match, bool) {
+	if v.isService() || len(en.off.allow) > 0 && en.off.allowed(v) {
 		return match{}, false
 	}
 	m := match{
