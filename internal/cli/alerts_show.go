@@ -118,7 +118,7 @@ func (e *env) alertText(a *rule.Alert, r rule.Rule) string {
 		t.paragraph(render.Text(r.FalsePositives))
 	}
 	t.heading("Commands")
-	for _, c := range alertCommands(a) {
+	for _, c := range e.alertCommands(a) {
 		t.line("  " + c)
 	}
 	return t.String()
@@ -174,7 +174,7 @@ func stateText(a *rule.Alert, zone *time.Location) string {
 }
 
 // alertCommands are what an investigator types next; they work as printed.
-func alertCommands(a *rule.Alert) []string {
+func (e *env) alertCommands(a *rule.Alert) []string {
 	day := 24 * time.Hour
 	at := time.UnixMilli(a.EventTime).UTC()
 	last := at
@@ -186,7 +186,7 @@ func alertCommands(a *rule.Alert) []string {
 	since, until := at.Add(-day).Format(time.RFC3339), last.Add(day).Format(time.RFC3339)
 	var out []string
 	add := func(words ...string) {
-		if c := command(words...); c != "" {
+		if c := e.command(words...); c != "" {
 			out = append(out, c)
 		}
 	}
@@ -199,7 +199,7 @@ func alertCommands(a *rule.Alert) []string {
 		add("events", "--target", a.Targets[0])
 	}
 	if a.State == rule.StateFinding {
-		out = append(out, "iamtrack alerts ack "+a.ID+" --note 'expected, because …'")
+		add("alerts", "ack", a.ID, "--note", "expected, because …")
 	}
 	return out
 }

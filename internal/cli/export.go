@@ -33,8 +33,7 @@ JSON is one object: days (looked at), written, pruned, removed.`,
 
 func runExport(ctx context.Context, e *env, rebuild bool) error {
 	return e.with(ctx, "export", false, func(a *app.App) error {
-		bar := e.newProgress()
-		o := collect.ExportOptions{Rebuild: rebuild, Progress: bar.exporting()}
+		o := collect.ExportOptions{Rebuild: rebuild}
 		res, err := a.Pipeline.Export(ctx, o)
 		var held *store.HeldError
 		if errors.As(err, &held) {
@@ -42,7 +41,6 @@ func runExport(ctx context.Context, e *env, rebuild bool) error {
 			o.Wait = true
 			res, err = a.Pipeline.Export(ctx, o)
 		}
-		bar.end()
 		if err != nil {
 			return fmt.Errorf("export: %w", err)
 		}

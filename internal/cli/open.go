@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/iamtrack/iamtrack/internal/app"
+	"github.com/iamtrack/iamtrack/internal/query/duckdb"
 )
 
 // open opens the data directory. create makes it when it isn't there; without,
@@ -41,4 +42,25 @@ func (e *env) refresh(ctx context.Context, a *app.App) error {
 		e.warn("the newest events of %s (%s to %s) may be missing here: %s", count(n, "day"), f.DirtyDays[0].Date, f.DirtyDays[n-1].Date, f.Reason)
 	}
 	return nil
+}
+
+// engine opens the SQL engine over an up-to-date lake.
+func (e *env) engine(ctx context.Context, a *app.App) (*duckdb.Engine, error) {
+	if err := e.refresh(ctx, a); err != nil {
+		return nil, err
+	}
+	// Half of the limit is left to Go: rows on their way, and the store.
+	return duckdb.Open(ctx, duckdb.Options{LakeDir: a.LakeDir(), MemoryMB: int(e.config.MemoryLimit >> 21)})
+}
+
+// asking opens the data directory and the engine, calls f and closes both.
+func (e *env) asking(ctx context.Context, command string, f func(*app.App, *duckdb.Engine) error) error {
+	return e.with(ctx, command, false, func(a *app.App) (err error) {
+		engine, err := e.engine(ctx, a)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, engine.Close()) }()
+		return f(a, engine)
+	})
 }

@@ -36,14 +36,22 @@ func (p *page) heading(safe string) {
 	p.line(p.e.paint(render.Bold, safe))
 }
 
-const fieldWidth = 12
+const (
+	fieldWidth     = 12
+	wideFieldWidth = 22
+)
 
 // field prints a name and a value; nothing for an empty value.
-func (p *page) field(name, value string) {
+func (p *page) field(name, value string) { p.fieldOf(name, value, fieldWidth) }
+
+// wideField is field for the names of columns.
+func (p *page) wideField(name, value string) { p.fieldOf(name, value, wideFieldWidth) }
+
+func (p *page) fieldOf(name, value string, width int) {
 	if value == "" {
 		return
 	}
-	pad := strings.Repeat(" ", max(1, fieldWidth-uniseg.StringWidth(name)))
+	pad := strings.Repeat(" ", max(1, width-uniseg.StringWidth(name)))
 	p.line("  " + p.e.paint(render.Dim, name) + pad + render.Text(value))
 }
 

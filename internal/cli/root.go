@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/iamtrack/iamtrack/internal/config"
 )
@@ -67,8 +68,8 @@ and answers questions about them. Start with:
 	complete(root, "format", "table", "json", "csv", "markdown", "parquet")
 
 	root.AddCommand(
-		newImportCmd(e), newStatusCmd(e), newAlertsCmd(e), newRulesCmd(e),
-		newExportCmd(e), newVerifyCmd(e), newConfigCmd(e), newVersionCmd(e),
+		newDemoCmd(e), newImportCmd(e), newStatusCmd(e), newEventsCmd(e), newAlertsCmd(e), newRulesCmd(e),
+		newQueryCmd(e), newSQLCmd(e), newExportCmd(e), newVerifyCmd(e), newConfigCmd(e), newVersionCmd(e),
 	)
 	return root
 }
@@ -100,6 +101,9 @@ func (e *env) prepare(cmd *cobra.Command) error {
 			continue
 		}
 		given[name] = flag.Value.String()
+		if list, ok := flag.Value.(pflag.SliceValue); ok {
+			given[name] = strings.Join(list.GetSlice(), ",")
+		}
 	}
 	if given["format"] == formatParquet {
 		if !slices.Contains(accepted, takesParquet) {

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -54,8 +55,8 @@ func runStatus(ctx context.Context, e *env) error {
 func (e *env) statusText(s *app.Status) string {
 	t := e.newPage()
 	t.line(e.paint(render.Bold, count(s.Events, "event")) + " in " + count(s.Days, "day") + dayRange(s))
-	if b := breakdown(s.Categories); b != "" {
-		t.field("by category", b[2:len(b)-1])
+	if b := byCategory(s.Categories); b != "" {
+		t.field("by category", strings.Trim(b, " ()"))
 	}
 	t.field("filtered", number(s.Filtered))
 	t.field("rejected", number(s.Rejected))

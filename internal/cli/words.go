@@ -74,11 +74,15 @@ func shellQuote(s string) (string, bool) {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'", true
 }
 
-// command prints a command line to type, or "" when a word of it can't be.
-// Values of flags are given as "--flag", "value".
-func command(words ...string) string {
+// command is a command line to type, which works as printed: with the data
+// directory that this run was given. It is "" when a word of it can't be shown
+// as it is. Values of flags are given as "--flag", "value".
+func (e *env) command(words ...string) string {
 	var b strings.Builder
 	b.WriteString("iamtrack")
+	if e.flags.dataDir != "" {
+		words = append([]string{"--data-dir", e.flags.dataDir}, words...)
+	}
 	for i, w := range words {
 		q, ok := shellQuote(w)
 		if !ok {

@@ -62,8 +62,8 @@ type Config struct {
 	// false. Default: true.
 	FilterServiceEvents bool
 	// Sources (sources, --sources) narrows what an import keeps to events of
-	// these services, as in eventSource, with or without ".amazonaws.com"; the
-	// words iam, sts, signin and sso stand for the four categories. Default: all.
+	// these services, as in eventSource, with or without ".amazonaws.com"; * is
+	// a wildcard, and sso stands for the services of that category. Default: all.
 	Sources []string
 	// ManagementOnly (management_only, --management-only) leaves data events
 	// out of an import: true or false. Default: false.

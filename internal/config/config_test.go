@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/iamtrack/iamtrack/internal/config"
+	"github.com/iamtrack/iamtrack/internal/filter"
 	"github.com/iamtrack/iamtrack/internal/rule"
 )
 
@@ -320,5 +321,22 @@ func TestRuleConfig(t *testing.T) {
 		if !errors.As(err, &ce) || ce.Setting != "off_hours_tz" {
 			t.Errorf("%s=Local: %v", name, err)
 		}
+	}
+}
+
+func TestFilterConfig(t *testing.T) {
+	c := load(t, config.Input{
+		LookupEnv: env("IAMTRACK_DATA_DIR", t.TempDir(), "FILTERED_ROLES", "a*,b"),
+		Flags:     map[string]string{"sources": "iam,SSO,kms.amazonaws.com", "management-only": "true"},
+	})
+	want := filter.Config{
+		ServiceEvents: true, Roles: []string{"a*", "b"}, ManagementOnly: true,
+		Sources: []string{"iam", "sso", "sso-directory", "sso-oauth", "identitystore", "kms.amazonaws.com"},
+	}
+	if diff := cmp.Diff(want, c.FilterConfig()); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := filter.New(c.FilterConfig()); err != nil {
+		t.Error(err)
 	}
 }

@@ -1,6 +1,9 @@
 package config
 
 import (
+	"strings"
+
+	"github.com/iamtrack/iamtrack/internal/filter"
 	"github.com/iamtrack/iamtrack/internal/rule"
 )
 
@@ -24,6 +27,22 @@ func (c *Config) RuleConfig() rule.Config {
 		AdminPolicies:        c.AdminPolicies,
 		RequireBoundary:      c.RequireBoundary,
 		Disabled:             c.DisabledRules,
+	}
+}
+
+// FilterConfig is what the filter needs to know.
+func (c *Config) FilterConfig() filter.Config {
+	var sources []string
+	for _, s := range c.Sources {
+		if strings.EqualFold(s, "sso") { // the category; its services have several names
+			sources = append(sources, "sso", "sso-directory", "sso-oauth", "identitystore")
+			continue
+		}
+		sources = append(sources, s)
+	}
+	return filter.Config{
+		ServiceEvents: c.FilterServiceEvents, Roles: c.FilteredRoles,
+		Sources: sources, ManagementOnly: c.ManagementOnly,
 	}
 }
 

@@ -98,7 +98,7 @@ var definitions = []definition{
 		get: func(c *Config) string { return strconv.FormatBool(c.FilterServiceEvents) },
 	}, {
 		key: "sources", flag: "sources",
-		allowed: "services as in eventSource, or iam, sts, signin, sso", meaning: "what an import keeps; all when empty",
+		allowed: "services as in eventSource, such as iam,sts,signin,sso", meaning: "what an import keeps; all when empty",
 		set: func(c *Config, v string) bool { c.Sources = parseList(v); return true },
 		get: func(c *Config) string { return strings.Join(c.Sources, ",") },
 	}, {

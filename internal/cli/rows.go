@@ -1,0 +1,157 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/iamtrack/iamtrack/internal/query"
+	"github.com/iamtrack/iamtrack/internal/render"
+)
+
+// rowsOptions say how a result is printed.
+type rowsOptions struct {
+	// columns names those to show in a table or Markdown; empty: all.
+	columns []string
+	// limit ends the printing after so many rows; 0: never.
+	limit int
+	// file takes the result instead of standard output.
+	file string
+	// style is asked for a column's style by name.
+	style func(name string) render.Column
+}
+
+// printRows prints a result and closes it. It tells on standard error what the
+// answer took, and whether there is more.
+func (e *env) printRows(rows query.Rows, o rowsOptions) (err error) {
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	capped := &cappedRows{Rows: rows, left: o.limit, all: o.limit <= 0}
+	var n int
+	var write func(io.Writer) error
+	if e.parquet() {
+		write = func(w io.Writer) error {
+			written, err := query.WriteParquet(w, capped)
+			n = int(written)
+			return err
+		}
+	} else {
+		cols, index := o.choose(rows.Columns(), e.format().Machine())
+		write = func(w io.Writer) error {
+			p := e.printer(w, cols)
+			if o.file != "" { // not for this terminal
+				p = render.New(w, cols, render.Options{Format: e.format(), Zone: e.config.Zone})
+			}
+			if n, err = copyRows(p, capped, index); err != nil {
+				return err
+			}
+			return p.Close()
+		}
+	}
+	if o.file == "" {
+		err = e.document(write)
+	} else {
+		err = toFile(o.file, write)
+	}
+	if err != nil {
+		return err
+	}
+	s := rows.Stats()
+	text := fmt.Sprintf("%s in %s, %s of %s read", count(n, "row"), secondsText(s.Elapsed), bytesText(s.BytesScanned), count(s.Files, "file"))
+	if o.file != "" {
+		text += ", written to " + o.file
+	}
+	e.note("%s", text)
+	if capped.more || s.Truncated {
+		e.note("there are more rows: --limit 0 shows all")
+	}
+	return nil
+}
+
+// choose returns the columns to print and where they are in a row.
+func (o *rowsOptions) choose(all []query.Column, machine bool) (cols []render.Column, index []int) {
+	style := o.style
+	if style == nil {
+		style = columnStyle
+	}
+	for i, c := range all {
+		if machine || len(o.columns) == 0 || slices.Contains(o.columns, c.Name) {
+			cols = append(cols, style(c.Name))
+			index = append(index, i)
+		}
+	}
+	if len(cols) == 0 { // none of the names is there: better all than nothing
+		o.columns = nil
+		return o.choose(all, true)
+	}
+	return cols, index
+}
+
+// columnStyle is how well-known columns look in a table.
+func columnStyle(name string) render.Column {
+	c := render.Column{Name: name}
+	switch name {
+	case "event_id":
+		c.Whole = true
+	case "outcome":
+		c.Paint = paintOutcome
+	case "severity":
+		c.Paint = paintSeverity
+	}
+	return c
+}
+
+func paintOutcome(v any) render.Colour {
+	switch v {
+	case "denied":
+		return render.Yellow
+	case "failed":
+		return render.Red
+	}
+	return render.NoColour
+}
+
+// copyRows prints the chosen columns of all rows and counts them.
+func copyRows(p render.Printer, rows query.Rows, index []int) (n int, err error) {
+	values := make([]any, len(index))
+	for {
+		row, err := rows.Next()
+		if errors.Is(err, io.EOF) {
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+		for i, at := range index {
+			values[i] = row[at]
+		}
+		if err := p.Row(values); err != nil {
+			return n, err
+		}
+		n++
+	}
+}
+
+// parquet reports whether this run writes Parquet.
+func (e *env) parquet() bool { return e.flags.format == formatParquet }
+
+// cappedRows ends a result after so many rows.
+type cappedRows struct {
+	query.Rows
+	left int
+	all  bool // no cap
+	more bool // rows were left
+}
+
+func (c *cappedRows) Next() ([]any, error) {
+	row, err := c.Rows.Next()
+	if err != nil || c.all {
+		return row, err
+	}
+	if c.left == 0 {
+		c.more = true
+		return nil, io.EOF
+	}
+	c.left--
+	return row, nil
+}
