@@ -1,0 +1,79 @@
+package storetest
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/iamtrack/iamtrack/internal/event"
+	"github.com/iamtrack/iamtrack/internal/rule"
+	"github.com/iamtrack/iamtrack/internal/store"
+)
+
+// State is all that a store tells about events and findings.
+type State struct {
+	Events    []event.Event // by day, then event.Compare
+	Filtered  []event.Filtered
+	Conflicts []event.Event
+	Rejected  []store.Rejected
+	Alerts    []rule.Alert // in every state
+	Dirty     []event.Date
+	LakeDays  []store.LakeDay
+	Counts    store.Counts // without SizeBytes
+}
+
+// Dump reads the whole state. Hot rows are found on the days that are dirty or
+// were exported, which all days with rows are, and on the dates given.
+func Dump(ctx context.Context, s store.Store, dates ...event.Date) (State, error) {
+	var st State
+	days := map[event.Date]bool{}
+	for _, d := range dates {
+		days[d] = true
+	}
+	marked, err := s.DirtyDays(ctx)
+	if err != nil {
+		return st, err
+	}
+	for _, d := range marked {
+		st.Dirty = append(st.Dirty, d.Date)
+		days[d.Date] = true
+	}
+	if st.LakeDays, err = s.LakeDays(ctx); err != nil {
+		return st, err
+	}
+	for _, d := range st.LakeDays {
+		days[d.Date] = true
+	}
+	for _, d := range slices.Sorted(maps.Keys(days)) {
+		events, err := gather(s.Day(ctx, d))
+		if err != nil {
+			return st, err
+		}
+		filtered, err := gather(s.DayFiltered(ctx, d))
+		if err != nil {
+			return st, err
+		}
+		st.Events = append(st.Events, events...)
+		st.Filtered = append(st.Filtered, filtered...)
+	}
+	if st.Conflicts, err = gather(s.Conflicts(ctx)); err != nil {
+		return st, err
+	}
+	if st.Rejected, err = gather(s.Rejected(ctx)); err != nil {
+		return st, err
+	}
+	if st.Alerts, err = s.Alerts(ctx, store.AlertFilter{States: everyState}); err != nil {
+		return st, err
+	}
+	st.Counts, err = s.Counts(ctx)
+	st.Counts.SizeBytes = 0
+	return st, err
+}
+
+var everyState = []string{rule.StateFinding, rule.StateAcknowledged, rule.StateSuperseded}
+
+// Diff describes how two states differ, "" when they don't.
+func Diff(want, got State) string { return cmp.Diff(want, got, cmpopts.EquateEmpty()) }
