@@ -139,7 +139,7 @@ func (f *Filter) Reason(e *event.Event) string {
 
 // serviceRolePath is reserved: only AWS makes roles under it. The name of such
 // a role (AWSServiceRoleFor…) proves nothing.
-const serviceRolePath = "/aws-service-role/"
+const serviceRolePath = ":role/aws-service-role/"
 
 // isService reports whether AWS acts for itself.
 func isService(e *event.Event) bool {
@@ -147,11 +147,11 @@ func isService(e *event.Event) bool {
 		return true
 	}
 	if e.EventName == "AssumeRole" && e.EventSource == "sts.amazonaws.com" && (fromAWS(e.UserAgent) || fromAWS(e.SourceIP)) &&
-		strings.Contains(e.RequestParameters, serviceRolePath) && strings.Contains(rolePart(requestedRole(e)), serviceRolePath) {
+		strings.Contains(e.RequestParameters, serviceRolePath) && strings.Contains(requestedRole(e), serviceRolePath) {
 		return true
 	}
-	return e.IdentityType == "AssumedRole" && strings.Contains(e.Rest, serviceRolePath) &&
-		strings.Contains(rolePart(issuer(e)), serviceRolePath)
+	return e.IdentityType == "AssumedRole" && strings.Contains(e.Rest, "/aws-service-role/") &&
+		strings.Contains(issuer(e), serviceRolePath)
 }
 
 func fromAWS(host string) bool { return strings.HasSuffix(host, awsDomain) }
@@ -192,10 +192,8 @@ func textIn(json string, path ...string) string {
 	return string(v.GetStringBytes(path...))
 }
 
-// rolePart is "/PATH/NAME" of a role's ARN, or "" for anything else.
+// rolePart is PATH/NAME of a role's ARN, or "" for anything else.
 func rolePart(arn string) string {
-	if _, part, ok := strings.Cut(arn, ":role/"); ok {
-		return "/" + part
-	}
-	return ""
+	_, part, _ := strings.Cut(arn, ":role/")
+	return part
 }

@@ -122,7 +122,7 @@ func (f *Filter) filtered(r role) bool {
 		switch {
 		case p.form == byPath:
 			// Without the path nothing is known, so nothing is dropped.
-			if part := rolePart(r.arn); part != "" && match(p.pattern, part[1:]) {
+			if part := rolePart(r.arn); part != "" && match(p.pattern, part) {
 				return true
 			}
 		case r.arn != "":
