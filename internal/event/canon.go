@@ -38,6 +38,8 @@ type canon struct {
 
 	tmp     []byte // one decoded string
 	perm    []byte // an object being put in order
+	sorted  []member
+	shapes  [256]shape
 	members []member
 	escaped []string // decoded keys that are not their own canonical text
 	keys    keyTable
@@ -298,11 +300,16 @@ func (c *canon) object(p path, depth int) bool {
 				c.forget(child)
 			}
 			from := c.pos
-			if !c.value(child, depth) {
-				return false
-			}
 			if c.redact && m.info.flags&keySecret != 0 {
+				c.redact = false // no need to look for credentials in one
+				ok := c.value(pathOther, depth)
+				c.redact = true
+				if !ok {
+					return false
+				}
 				c.out = maskValue(c.out, start+int(m.val))
+			} else if !c.value(child, depth) {
+				return false
 			}
 			if p == pathRoot {
 				c.envelope(m.info.field, from)
@@ -397,24 +404,22 @@ func (c *canon) compare(start int, a, b *member) int {
 // of duplicates, replaces what is to be masked, and closes the object.
 func (c *canon) order(start, base int) {
 	ms := c.members[base:]
-	if len(ms) <= 32 {
-		for i := 1; i < len(ms); i++ {
-			m := ms[i]
-			j := i
-			for j > 0 && c.compare(start, &m, &ms[j-1]) < 0 {
-				ms[j] = ms[j-1]
-				j--
-			}
-			ms[j] = m
+	if turn := c.knownOrder(start, ms); turn != nil {
+		c.sorted = c.sorted[:0]
+		for _, i := range turn {
+			c.sorted = append(c.sorted, ms[i])
 		}
+		copy(ms, c.sorted)
 	} else {
+		c.sorted = append(c.sorted[:0], ms...)
 		slices.SortStableFunc(ms, func(a, b member) int { return c.compare(start, &a, &b) })
+		c.learnOrder(c.sorted, ms)
 	}
 	c.perm = append(c.perm[:0], '{')
 	kept := 0
 	for i := range ms {
 		m := ms[i]
-		if i+1 < len(ms) && c.compare(start, &m, &ms[i+1]) == 0 {
+		if i+1 < len(ms) && m.prefix == ms[i+1].prefix && c.compare(start, &m, &ms[i+1]) == 0 {
 			continue // duplicates are adjacent, in order of appearance
 		}
 		at := int32(len(c.perm))
@@ -435,6 +440,62 @@ func (c *canon) order(start, base int) {
 	c.perm[len(c.perm)-1] = '}'
 	c.out = append(c.out[:start], c.perm...)
 	c.members = c.members[:base+kept]
+}
+
+// orderMax is up to how many members an object's order is remembered.
+const orderMax = 40
+
+// shape is the order in which the members of objects with certain keys are to
+// be put: objects of the same kind come again and again, with the same keys in
+// the same order.
+type shape struct {
+	n    uint8
+	turn [orderMax]uint8
+}
+
+func (c *canon) shape(ms []member) *shape {
+	h := uint64(len(ms))
+	for i := range ms {
+		h = (h ^ ms[i].prefix) * 0x9e3779b97f4a7c15
+		h ^= h >> 29
+	}
+	return &c.shapes[h>>56]
+}
+
+// knownOrder returns the order of ms, nil when it isn't known. It doesn't trust
+// the hash: an order in which each key is less than the next is the right one.
+func (c *canon) knownOrder(start int, ms []member) []uint8 {
+	if len(ms) > orderMax {
+		return nil
+	}
+	s := c.shape(ms)
+	if int(s.n) != len(ms) {
+		return nil
+	}
+	turn := s.turn[:s.n]
+	for i := 1; i < len(turn); i++ {
+		a, b := &ms[turn[i-1]], &ms[turn[i]]
+		if a.prefix > b.prefix || a.prefix == b.prefix && c.compare(start, a, b) >= 0 {
+			return nil
+		}
+	}
+	return turn
+}
+
+// learnOrder remembers how before became after.
+func (c *canon) learnOrder(before, after []member) {
+	if len(before) > orderMax {
+		return
+	}
+	s := c.shape(before)
+	s.n = uint8(len(before))
+	for i := range after {
+		for j := range before {
+			if before[j].start == after[i].start {
+				s.turn[i] = uint8(j)
+			}
+		}
+	}
 }
 
 // key reads a key and its colon and writes both.

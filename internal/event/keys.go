@@ -1,6 +1,9 @@
 package event
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // field numbers the keys that columns, or the code that fills them, come from.
 type field uint8
@@ -147,12 +150,14 @@ func classify(key string) keyInfo {
 }
 
 // keyTable remembers what keys mean: CloudTrail uses few, and they come again
-// and again. It is direct-mapped, so its size is bounded.
+// and again. Each key has two places, so its size is bounded.
 type keyTable struct {
-	slots [1024]struct {
-		key  string
-		info keyInfo
-	}
+	slots [2048]keySlot
+}
+
+type keySlot struct {
+	key  string
+	info keyInfo
 }
 
 // cachedKeyMax bounds the length of keys that are kept, in bytes.
@@ -164,16 +169,28 @@ func (t *keyTable) lookup(key []byte, prefix uint64) keyInfo {
 	if n == 0 || n > cachedKeyMax {
 		return classify(string(key))
 	}
-	h := prefix*0x9e3779b97f4a7c15 + uint64(n)
+	last := uint64(n)
 	if n > 8 {
-		h ^= binary.LittleEndian.Uint64(key[n-8:]) * 0xc2b2ae3d27d4eb4f
+		last ^= binary.LittleEndian.Uint64(key[n-8:])
 	}
-	slot := &t.slots[(h^h>>32)*0x9e3779b97f4a7c15>>54]
+	i := mix(prefix, last) % uint64(len(t.slots))
+	slot := &t.slots[i]
 	if slot.key != string(key) {
+		other := &t.slots[i^1]
+		if other.key == string(key) {
+			return other.info
+		}
+		*other = *slot
 		slot.key = string(key)
 		slot.info = classify(slot.key)
 	}
 	return slot.info
+}
+
+// mix hashes two words: the halves of their product, folded.
+func mix(a, b uint64) uint64 {
+	hi, lo := bits.Mul64(a^0x9e3779b97f4a7c15, b^0xc2b2ae3d27d4eb4f)
+	return hi ^ lo
 }
 
 // internTable makes equal short strings one allocation over many events. It is
@@ -196,16 +213,15 @@ func (t *internTable) get(b []byte) string {
 	}
 	var h uint64
 	if n >= 8 {
-		h = binary.LittleEndian.Uint64(b) ^
-			binary.LittleEndian.Uint64(b[n-8:])*0xc2b2ae3d27d4eb4f ^
-			binary.LittleEndian.Uint64(b[(n-8)/2:])*0x165667b19e3779f9
+		h = mix(binary.LittleEndian.Uint64(b)^uint64(n), binary.LittleEndian.Uint64(b[n-8:])^
+			binary.LittleEndian.Uint64(b[(n-8)/2:])*0x165667b19e3779f9)
 	} else {
 		for _, x := range b {
 			h = h<<8 | uint64(x)
 		}
+		h = mix(h, uint64(n))
 	}
-	h = (h ^ uint64(n)) * 0x9e3779b97f4a7c15
-	slot := &t.slots[(h^h>>29)*0xbf58476d1ce4e5b9>>53]
+	slot := &t.slots[h%uint64(len(t.slots))]
 	if *slot != string(b) {
 		*slot = string(b)
 	}

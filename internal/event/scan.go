@@ -34,6 +34,12 @@ const (
 	scanBad                    // not JSON
 )
 
+// reset makes the scanner ready for another value: at the top level of a
+// stream, or inside a list.
+func (s *scanner) reset(top bool) {
+	*s = scanner{strict: top, wrapper: top, stack: s.stack, key: s.key[:0]}
+}
+
 // maxScanDepth bounds the memory that brackets take.
 const maxScanDepth = 1 << 20
 

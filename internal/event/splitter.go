@@ -60,7 +60,8 @@ type Splitter struct {
 	keep int   // bytes before keep may be dropped
 
 	mode  mode
-	inner scanner // state of an object whose Records array was entered
+	outer scanner // of the value being read
+	inner scanner // of an object whose Records array was entered
 	fail  error   // returned from now on
 	some  bool    // a value, or an array of values, was seen
 	sum   hash.Hash
@@ -174,7 +175,7 @@ func (s *Splitter) Next() (Raw, error) {
 			if b == '[' {
 				s.pos++
 				s.mode, s.some = modeFirst, true
-				s.inner = scanner{}
+				s.inner.reset(false)
 				continue
 			}
 			raw, entered, err := s.top()
@@ -258,8 +259,8 @@ func (s *Splitter) wrapper() (entered bool, err error) {
 // object with records, which was entered.
 func (s *Splitter) top() (raw Raw, entered bool, err error) {
 	start := s.base + int64(s.pos)
-	sc := scanner{strict: true, wrapper: true}
-	raw, state := s.value(&sc)
+	s.outer.reset(true)
+	raw, state := s.value(&s.outer)
 	switch state {
 	case scanDone:
 		if raw.Err == nil && !plausible(raw.Data) {
@@ -270,7 +271,7 @@ func (s *Splitter) top() (raw Raw, entered bool, err error) {
 		return raw, false, nil
 	case scanArray:
 		s.mode, s.some = modeFirst, true
-		s.inner = sc
+		s.inner, s.outer = s.outer, s.inner
 		return Raw{}, true, nil
 	}
 	// Not JSON. In a file of lines the next line is the next chance.
@@ -307,8 +308,8 @@ func plausible(data []byte) bool {
 // element returns the value at pos, inside an array.
 func (s *Splitter) element() (Raw, error) {
 	start := s.base + int64(s.pos)
-	var sc scanner
-	raw, state := s.value(&sc)
+	s.outer.reset(false)
+	raw, state := s.value(&s.outer)
 	switch state {
 	case scanDone:
 		return raw, nil
