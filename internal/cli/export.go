@@ -33,7 +33,8 @@ JSON is one object: days (looked at), written, pruned, removed.`,
 
 func runExport(ctx context.Context, e *env, rebuild bool) error {
 	return e.with(ctx, "export", false, func(a *app.App) error {
-		o := collect.ExportOptions{Rebuild: rebuild}
+		bar := e.newProgress()
+		o := collect.ExportOptions{Rebuild: rebuild, Progress: bar.exporting}
 		res, err := a.Pipeline.Export(ctx, o)
 		var held *store.HeldError
 		if errors.As(err, &held) {
@@ -41,6 +42,7 @@ func runExport(ctx context.Context, e *env, rebuild bool) error {
 			o.Wait = true
 			res, err = a.Pipeline.Export(ctx, o)
 		}
+		bar.done()
 		if err != nil {
 			return fmt.Errorf("export: %w", err)
 		}

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -23,137 +22,144 @@ func newImportCmd(e *env) *cobra.Command {
 	var o importOptions
 	cmd := &cobra.Command{
 		Use:   "import PATH…",
-		Short: "Read CloudTrail files into the store",
-		Long: `Read CloudTrail files: folders (with all below them), files, patterns such as
-'logs/*.json.gz', or "-" for standard input. Any form is accepted: trail files,
-JSON lines, arrays, LookupEvents output, EventBridge envelopes; plain, gzip or
-zstd. Other files are passed over.
+		Short: "Read CloudTrail files into the store and the lake",
+		Long: `Read CloudTrail files into the store and the lake. PATH is a file, a folder
+(with all below it), a pattern such as 'trail/**/*.json.gz', or - for standard
+input. Accepted are trail log files ({"Records": […]}), JSON lines, single
+records and arrays of them, LookupEvents output, EventBridge envelopes, and
+Logstash lines; plain, gzip or zstd, told by content. Digest, Insight and
+network-activity files of a trail are passed over.
 
-Importing is safe to repeat: what is stored already counts as a duplicate. An
-import that was interrupted goes on where it was. Secrets are removed before
-anything is written.
+Session tokens and other credentials are removed before anything is written.
+Importing the same files again, in any order, changes nothing. An import that
+was interrupted goes on where it was when it is run again.
 
 JSON is one object: files, records, stored, duplicates, conflicts,
-filtered {service, role}, rejected, alerts, seconds, and more; stored +
-duplicates + conflicts + filtered + rejected = records. A file that can't be
-read to its end makes the exit code 3; the others are imported all the same.`,
-		Example: `  iamtrack import ~/cloudtrail-logs
-  aws s3 cp s3://bucket/file.json.gz - | iamtrack import -
+filtered {service, role}, rejected, alerts, seconds, with stored + duplicates +
+conflicts + filtered + rejected = records; and failed_files, first_event,
+last_event, categories and more. A file that can't be read to its end makes the
+exit code 3; the others are imported all the same.`,
+		Example: `  iamtrack import ~/cloudtrail/AWSLogs
+  aws cloudtrail lookup-events --output json | iamtrack import -
   iamtrack import logs --sources iam,sts,signin,sso --format json`,
-		Args: argCount(1, -1, "a file, a folder, a pattern, or - for standard input"),
+		Args: argCount(1, -1, "what to import: a file, a folder, a pattern, or - for standard input"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.paths = args
 			return runImport(cmd.Context(), e, o)
 		},
 	}
 	f := cmd.Flags()
-	f.BoolVar(&o.onlyNew, "new", false, "pass over files that were imported before and haven't changed")
-	f.String("sources", "", "keep only events of these services: iam, sts, signin, sso, or as in eventSource (setting sources)")
-	f.Bool("management-only", false, "leave out data events (setting management_only)")
+	f.BoolVar(&o.onlyNew, "only-new", false, "pass over files that an earlier import has finished and that did not change since")
+	// These two are settings: prepare reads them.
+	f.StringSlice("sources", nil, "keep only events of these services, such as iam,sts,signin,sso (setting sources)")
+	f.Bool("management-only", false, "leave data events out (setting management_only)")
 	return cmd
 }
 
 func runImport(ctx context.Context, e *env, o importOptions) error {
 	return e.with(ctx, "import", true, func(a *app.App) error {
-		bar := e.newProgress()
-		sum, err := a.Pipeline.Import(ctx, collect.ImportOptions{
-			Paths: o.paths, Stdin: e.stdin, OnlyNew: o.onlyNew, Progress: bar.importing(),
-		})
-		bar.end()
+		sum, err := e.importInto(ctx, a, o)
 		if err != nil {
-			return fmt.Errorf("import: %w", err)
-		}
-		if err := e.object(sum, func() string { return e.importText(&sum) }); err != nil {
 			return err
 		}
-		return e.importOutcome(&sum)
+		if err := e.object(sum, func() string { return e.importText(sum) }); err != nil {
+			return err
+		}
+		e.importNotes(sum)
+		if sum.Incomplete() {
+			n := 0
+			for _, f := range sum.FailedFiles {
+				if !f.Foreign {
+					n++
+				}
+			}
+			return withHint(&partError{fmt.Sprintf("import: %s could not be read to the end; everything else is stored", count(n, "file"))},
+				"the lines above name the files; import them again once they are mended")
+		}
+		return nil
 	})
+}
+
+// importInto imports with progress.
+func (e *env) importInto(ctx context.Context, a *app.App, o importOptions) (collect.Summary, error) {
+	p := e.newProgress()
+	sum, err := a.Pipeline.Import(ctx, collect.ImportOptions{
+		Paths: o.paths, Stdin: e.stdin, OnlyNew: o.onlyNew, Progress: p.importing, MemoryBytes: e.config.MemoryLimit / 8,
+	})
+	p.done()
+	if err != nil {
+		return sum, fmt.Errorf("import: %w", err)
+	}
+	return sum, nil
 }
 
 // importText is the summary for people.
-func (e *env) importText(s *collect.Summary) string {
+func (e *env) importText(s collect.Summary) string {
 	t := e.newPage()
-	t.line(e.paint(render.Bold, count(s.Records, "record")) + " in " + count(s.Files, "file") + ", " + bytesText(s.Bytes) + ", " +
-		secondsText(time.Duration(s.Seconds*float64(time.Second))))
-	t.field("stored", number(s.Stored)+breakdown(s.Categories))
-	t.field("duplicates", number(s.Duplicates))
-	if n := s.Filtered.Service + s.Filtered.Role; n > 0 {
-		t.field("filtered", fmt.Sprintf("%s (AWS services %s, roles %s)", number(n), number(s.Filtered.Service), number(s.Filtered.Role)))
+	rate := ""
+	if s.Seconds > 0 {
+		rate = fmt.Sprintf(" (%s records/s)", number(int64(float64(s.Records)/s.Seconds)))
 	}
-	for _, f := range []struct {
-		name string
-		n    int64
-		what string
-	}{
-		{"conflicts", s.Conflicts, "known ids with other content, kept apart"},
-		{"rejected", s.Rejected, "no CloudTrail records, kept with the reason"},
-		{"left out", s.NotSelected, "not of the chosen sources"},
-		{"kept", s.Kept, "stored although filtered, because of a critical alert"},
-	} {
-		if f.n > 0 {
-			t.field(f.name, number(f.n)+" ("+f.what+")")
+	t.line(fmt.Sprintf("%s from %s, %s, in %s%s", e.paint(render.Bold, count(s.Records, "record")), count(s.Files, "file"), bytesText(s.Bytes),
+		secondsText(time.Duration(s.Seconds*float64(time.Second))), rate))
+	t.field("stored", number(s.Stored)+inBrackets(byCategory(s.Categories)))
+	if s.FirstEvent != nil && s.LastEvent != nil {
+		t.field("from", e.timeText(s.FirstEvent.UnixMilli())+" to "+e.timeText(s.LastEvent.UnixMilli()))
+	}
+	t.field("duplicates", number(s.Duplicates)+" (the same event again)")
+	t.field("filtered", fmt.Sprintf("%s (%s by AWS services, %s by roles)", number(s.Filtered.Service+s.Filtered.Role),
+		number(s.Filtered.Service), number(s.Filtered.Role)))
+	optional := func(name string, n int64, what string) {
+		if n > 0 {
+			t.field(name, number(n)+" "+what)
 		}
 	}
-	if s.ResumedFiles > 0 {
-		t.field("resumed", count(s.ResumedFiles, "file")+" had been finished before")
-	}
-	if s.SkippedFiles > 0 {
-		t.field("passed over", count(s.SkippedFiles, "other file"))
-	}
-	if s.FirstEvent != nil && s.LastEvent != nil {
-		t.field("from", e.timeText(s.FirstEvent.UnixMilli()))
-		t.field("to", e.timeText(s.LastEvent.UnixMilli()))
-	}
-	t.field("new alerts", number(s.Alerts))
+	optional("kept", s.Kept, "filtered events that are stored all the same: a critical rule fired")
+	optional("conflicts", s.Conflicts, "(a known event id with other content, kept apart)")
+	optional("rejected", s.Rejected, "(not readable as CloudTrail records: see `iamtrack status --rejected`)")
+	optional("left out", s.NotSelected, "records outside what was asked for (sources, management_only)")
+	optional("resumed", int64(s.ResumedFiles), "files were finished by the interrupted import before")
+	optional("passed over", int64(s.SkippedFiles), "files that are no event files, or were imported before")
+	t.field("alerts", number(s.Alerts)+" new")
 	return t.String()
 }
 
-// breakdown lists counts by name in brackets, the greatest first.
-func breakdown(counts map[string]int64) string {
-	var names []string
-	for n, c := range counts {
-		if c > 0 {
-			names = append(names, n)
+// byCategory says how a count divides; categories in a fixed order.
+func byCategory(counts map[string]int64) string {
+	var parts []string
+	for _, c := range []string{"iam", "sts", "signin", "sso", "other"} {
+		if n := counts[c]; n > 0 {
+			parts = append(parts, number(n)+" "+c)
 		}
 	}
-	if len(names) == 0 {
-		return ""
-	}
-	slices.SortFunc(names, func(a, b string) int {
-		if counts[a] != counts[b] {
-			return int(min(max(counts[b]-counts[a], -1), 1))
-		}
-		return strings.Compare(a, b)
-	})
-	for i, n := range names {
-		names[i] = n + " " + number(counts[n])
-	}
-	return " (" + strings.Join(names, ", ") + ")"
+	return strings.Join(parts, ", ")
 }
 
-// importOutcome tells what is missing, and what to do next.
-func (e *env) importOutcome(s *collect.Summary) error {
+func inBrackets(s string) string {
+	if s == "" {
+		return ""
+	}
+	return " (" + s + ")"
+}
+
+// importNotes names what could not be read, and what to do next.
+func (e *env) importNotes(s collect.Summary) {
 	const most = 10
-	var unread int
 	for i, f := range s.FailedFiles {
-		if !f.Foreign {
-			unread++
-		}
-		if i < most {
+		switch {
+		case i == most:
+			e.warn("and %s; --format json lists all", count(len(s.FailedFiles)-most, "more file"))
+			return
+		case f.Foreign:
+			e.note("%s: %s", f.Path, f.Error)
+		default:
 			e.warn("%s: %s", f.Path, f.Error)
 		}
 	}
-	if n := len(s.FailedFiles); n > most {
-		e.warn("and %s; --format json lists all", count(n-most, "more file"))
-	}
 	if s.Rejected > 0 {
-		e.warn("%s could not be parsed; `iamtrack status --rejected` tells which", count(s.Rejected, "record"))
+		e.warn("%s could not be parsed: `iamtrack status --rejected` tells which, and why", count(s.Rejected, "record"))
 	}
 	if s.Alerts > 0 {
-		e.note("next: `iamtrack alerts list`")
+		e.note("next: iamtrack alerts list")
 	}
-	if s.Incomplete() {
-		return &partError{fmt.Sprintf("import: %s could not be read to the end", count(unread, "file"))}
-	}
-	return nil
 }

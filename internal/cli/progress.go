@@ -10,73 +10,91 @@ import (
 	"github.com/iamtrack/iamtrack/internal/render"
 )
 
-// progress is a bar on standard error; on anything but a terminal, and with
-// --quiet, it is nothing.
+// progressEvery is how often progress is said where it isn't drawn in place.
+const progressEvery = 10 * time.Second
+
+// progress shows on standard error how far something is: a bar on a terminal, a
+// plain line every ten seconds elsewhere, nothing when quiet.
 type progress struct {
-	e     *env
-	shown bool
-	bar   *progressbar.ProgressBar
+	e        *env
+	terminal bool
+	width    int
+	bar      *progressbar.ProgressBar // made by the first call
+	said     time.Time
 }
 
 func (e *env) newProgress() *progress {
-	_, terminal := render.Terminal(e.stderr)
-	return &progress{e: e, shown: terminal && e.logs("info")}
+	p := &progress{e: e, said: time.Now()}
+	p.width, p.terminal = render.Terminal(e.stderr)
+	return p
 }
 
-// start makes the bar; a total of -1 is unknown.
-func (p *progress) start(total int64, bytes bool) {
-	p.bar = progressbar.NewOptions64(total,
-		progressbar.OptionSetWriter(p.e.stderr),
-		progressbar.OptionShowBytes(bytes),
-		progressbar.OptionShowCount(),
-		progressbar.OptionSetPredictTime(total > 0),
-		progressbar.OptionThrottle(100*time.Millisecond),
-		progressbar.OptionUseANSICodes(true),
-		progressbar.OptionFullWidth(),
-		progressbar.OptionClearOnFinish(),
-	)
-}
-
-// importing returns the callback of an import, nil when nothing is shown.
-func (p *progress) importing() func(collect.Progress) {
-	if !p.shown {
-		return nil
+// show draws or says it. total < 0 is unknown.
+func (p *progress) show(done, total int64, text string) {
+	if !p.e.logs("info") {
+		return
 	}
-	return func(g collect.Progress) {
-		if p.bar == nil {
-			total := g.Bytes
-			if total <= 0 {
-				total = -1
-			}
-			p.start(total, true)
+	if !p.terminal {
+		if now := time.Now(); now.Sub(p.said) >= progressEvery {
+			p.said = now
+			p.e.note("%s", text)
 		}
-		rate := ""
-		if s := g.Elapsed.Seconds(); s > 0.5 {
-			rate = fmt.Sprintf(", %s/s", number(int64(float64(g.Records)/s)))
-		}
-		p.bar.Describe(fmt.Sprintf("%s/%s files, %s%s", number(g.FilesDone), number(g.Files), count(g.Records, "record"), rate))
-		// A bar that can't be drawn doesn't stop the import.
-		_ = p.bar.Set64(g.BytesDone)
+		return
 	}
+	if p.bar == nil {
+		p.bar = progressbar.NewOptions64(total,
+			progressbar.OptionSetWriter(p.e.stderr), progressbar.OptionSetWidth(max(5, min(30, p.width/4))),
+			progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond),
+			progressbar.OptionSetElapsedTime(false), progressbar.OptionSetPredictTime(false),
+			progressbar.OptionSetTheme(progressbar.ThemeASCII), progressbar.OptionSpinnerType(9),
+		)
+	}
+	p.bar.Describe(text)
+	_ = p.bar.Set64(done) // it fails only when its writer does
 }
 
-// exporting returns the callback of an export, nil when nothing is shown.
-func (p *progress) exporting() func(done, total int) {
-	if !p.shown {
-		return nil
+// importing is collect.ImportOptions.Progress.
+func (p *progress) importing(s collect.Progress) {
+	total := s.Bytes
+	if total <= 0 {
+		total = -1 // standard input
 	}
-	return func(done, total int) {
-		if p.bar == nil {
-			p.start(int64(total), false)
-			p.bar.Describe("days")
-		}
-		_ = p.bar.Set(done)
-	}
+	p.show(s.BytesDone, total, importProgress(s))
 }
 
-// end removes the bar.
-func (p *progress) end() {
+// importProgress is the state of an import in words: files, bytes, records,
+// rate, time left.
+func importProgress(s collect.Progress) string {
+	text := fmt.Sprintf("%s of %s, %s", number(s.FilesDone), count(s.Files, "file"), bytesText(s.BytesDone))
+	if s.Bytes > 0 {
+		text += " of " + bytesText(s.Bytes)
+	}
+	text += ", " + count(s.Records, "record")
+	if sec := s.Elapsed.Seconds(); sec > 0 {
+		text += fmt.Sprintf(", %s/s", number(int64(float64(s.Records)/sec)))
+	}
+	if left := timeLeft(s); left > 0 {
+		text += ", " + secondsText(left.Round(time.Second)) + " left"
+	}
+	return text
+}
+
+// timeLeft extrapolates from the bytes read; 0 when nothing can be said.
+func timeLeft(s collect.Progress) time.Duration {
+	if s.BytesDone <= 0 || s.Bytes <= s.BytesDone || s.Elapsed < 2*time.Second {
+		return 0
+	}
+	return time.Duration(float64(s.Elapsed) * float64(s.Bytes-s.BytesDone) / float64(s.BytesDone))
+}
+
+// exporting is collect.ExportOptions.Progress.
+func (p *progress) exporting(done, total int) {
+	p.show(int64(done), int64(total), fmt.Sprintf("%s of %s", number(done), count(total, "day")))
+}
+
+// done takes the bar away.
+func (p *progress) done() {
 	if p.bar != nil {
-		_ = p.bar.Clear()
+		_ = p.bar.Finish() // it fails only when its writer does
 	}
 }

@@ -40,16 +40,7 @@ func (e *env) prompt(ctx context.Context, stdin *os.File, engine *duckdb.Engine)
 	t := term.NewTerminal(console, "")
 	t.History = history
 	c := completer{words: promptWords()}
-	t.AutoCompleteCallback = func(line string, pos int, key rune) (string, int, bool) {
-		if key != '\t' {
-			return "", 0, false
-		}
-		line, pos, choices := c.complete(line, pos)
-		if len(choices) > 1 {
-			_, _ = t.Write([]byte(strings.Join(choices, "  ") + "\n")) // only a help
-		}
-		return line, pos, true
-	}
+	t.AutoCompleteCallback = c.onKey(t)
 	e.note("SQL over events and filtered; .help for help, Ctrl-D to leave")
 	return e.converse(&rawLines{t: t, fd: int(stdin.Fd()), size: stdin}, func(text string) error { return e.ask(ctx, engine, text, "") })
 }
@@ -164,6 +155,20 @@ func promptWords() []string {
 
 // completer completes the word before the cursor.
 type completer struct{ words []string }
+
+// onKey is term.Terminal's AutoCompleteCallback; it lists choices on w.
+func (c *completer) onKey(w io.Writer) func(string, int, rune) (string, int, bool) {
+	return func(line string, pos int, key rune) (string, int, bool) {
+		if key != '\t' {
+			return "", 0, false
+		}
+		line, pos, choices := c.complete(line, pos)
+		if len(choices) > 1 {
+			_, _ = w.Write([]byte(strings.Join(choices, "  ") + "\n")) // only a help
+		}
+		return line, pos, true
+	}
+}
 
 // complete returns the line and position after Tab, and, when nothing could be
 // added since several words fit, those words.

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -56,7 +55,7 @@ func (e *env) statusText(s *app.Status) string {
 	t := e.newPage()
 	t.line(e.paint(render.Bold, count(s.Events, "event")) + " in " + count(s.Days, "day") + dayRange(s))
 	if b := byCategory(s.Categories); b != "" {
-		t.field("by category", strings.Trim(b, " ()"))
+		t.field("by category", b)
 	}
 	t.field("filtered", number(s.Filtered))
 	t.field("rejected", number(s.Rejected))
