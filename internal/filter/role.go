@@ -25,7 +25,7 @@ const (
 
 // parseRole reads one entry. Only '*' and '?' are special in a pattern.
 func parseRole(entry string) (rolePattern, error) {
-	p := rolePattern{pattern: strings.ToLower(entry)}
+	p := rolePattern{pattern: lowerText(entry)}
 	switch {
 	case strings.HasPrefix(p.pattern, "arn:"):
 		parts := strings.SplitN(p.pattern, ":", 6)
@@ -158,6 +158,16 @@ func match(pattern, text string) bool {
 		}
 	}
 	return strings.Trim(pattern[p:], "*") == ""
+}
+
+// lowerText is lower over a text. Names of roles are ASCII; strings.ToLower
+// would also rewrite bytes that are not UTF-8.
+func lowerText(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		b[i] = lower(c)
+	}
+	return string(b)
 }
 
 func lower(c byte) byte {
