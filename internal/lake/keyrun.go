@@ -170,7 +170,7 @@ func (k *run) init() error {
 	if n > uint64(k.obj.Size) || k.obj.Size != k.blocks()*4+k.entries*entrySize+trailerSize {
 		return &damagedRun{k.obj.Key}
 	}
-	if k.obj.Size <= smallRun {
+	if k.small == nil && k.obj.Size <= smallRun {
 		all, err := readAll(k.r)
 		if err != nil {
 			return err

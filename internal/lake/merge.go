@@ -184,7 +184,7 @@ func (s *share[T]) planInput(ctx context.Context) error {
 	if s.in == nil {
 		return nil
 	}
-	var prev T
+	var pair [2]T // this row and the one before; events are too large to copy about
 	n := 0
 	for row, err := range s.in {
 		if err != nil {
@@ -195,21 +195,21 @@ func (s *share[T]) planInput(ctx context.Context) error {
 				return err
 			}
 		}
-		cur := row
-		if d := s.t.date(&cur); d != s.date {
-			return fmt.Errorf("event %s is of day %v, not %v", s.t.id(&cur).EventID, d, s.date)
+		cur, prev := &pair[n&1], &pair[n&1^1]
+		*cur = row
+		if d := s.t.date(cur); d != s.date {
+			return fmt.Errorf("event %q is of day %v, not %v", s.t.id(cur).EventID, d, s.date)
 		}
-		if n > 0 && s.t.compare(&prev, &cur) > 0 {
-			return fmt.Errorf("event %s is not in order of account, time and id", s.t.id(&cur).EventID)
+		if n > 0 && s.t.compare(prev, cur) > 0 {
+			return fmt.Errorf("event %q is not in order of account, time and id", s.t.id(cur).EventID)
 		}
-		prev = cur
 		n++
-		k := s.t.id(&cur)
+		k := s.t.id(cur)
 		h := hashKey(k)
-		if s.skip != nil && s.skip(k, h, &cur) {
+		if s.skip != nil && s.skip(k, h, cur) {
 			continue
 		}
-		r := s.t.rank(&cur)
+		r := s.t.rank(cur)
 		i, ok := s.index[h]
 		if !ok {
 			s.index[h] = int32(len(s.slots))

@@ -30,7 +30,12 @@ const (
 
 func (t *table[T]) write(out io.Writer, version string) *writer[T] {
 	w := &writer[T]{t: t, batch: make([]T, 0, writeRows), counts: map[string]int64{}}
-	w.w = parquet.NewGenericWriter[T](out, t.writerOptions()...)
+	if pw, ok := t.writers.Get().(*parquet.GenericWriter[T]); ok {
+		pw.Reset(out)
+		w.w = pw
+	} else {
+		w.w = parquet.NewGenericWriter[T](out, t.writerOptions()...)
+	}
 	w.w.SetKeyValueMetadata(metaSchema, strconv.Itoa(schemaVersion))
 	w.w.SetKeyValueMetadata(metaVersion, version)
 	return w
@@ -48,7 +53,7 @@ func (w *writer[T]) add(row *T) error {
 }
 
 func (w *writer[T]) flush() (err error) {
-	defer damageOf(&err)
+	defer panicOf(&err)
 	if _, err := w.w.Write(w.batch); err != nil {
 		return err
 	}
@@ -77,6 +82,18 @@ func (w *writer[T]) close() error {
 }
 
 func (w *writer[T]) finish() (err error) {
-	defer damageOf(&err)
-	return w.w.Close()
+	defer panicOf(&err)
+	if err := w.w.Close(); err != nil {
+		return err
+	}
+	w.t.writers.Put(w.w) // one that failed is in no known state and isn't reused
+	w.w = nil
+	return nil
+}
+
+// panicOf turns a panic of parquet-go into an error.
+func panicOf(err *error) {
+	if p := recover(); p != nil {
+		*err = fmt.Errorf("parquet writer: %v", p)
+	}
 }

@@ -1,4 +1,4 @@
-package lake_test
+package laketest
 
 import (
 	"crypto/sha256"
@@ -10,8 +10,8 @@ import (
 	"github.com/iamtrack/iamtrack/internal/event"
 )
 
-// account returns the i-th made-up account id.
-func account(i int) string { return fmt.Sprintf("%012d", 100200300400+i*7919) }
+// Account returns the i-th made-up account id.
+func Account(i int) string { return fmt.Sprintf("%012d", 100200300400+i*7919) }
 
 func pick[T any](r *rand.Rand, s []T) T { return s[int(float64(len(s))*r.Float64()*r.Float64())] }
 
@@ -27,9 +27,9 @@ var apis = []struct{ source, name, category string }{
 	{"sso.amazonaws.com", "GetRoleCredentials", event.CategorySSO},
 }
 
-// traffic makes n events of one day that look like an organization's: a few
+// Traffic makes n events of one day that look like an organization's: a few
 // accounts, some hundred principals, about 1.5 KB of record each.
-func traffic(seed uint64, date event.Date, n int) []event.Event {
+func Traffic(seed uint64, date event.Date, n int) []event.Event {
 	r := rand.New(rand.NewPCG(seed, uint64(date)))
 	id := func() string {
 		return fmt.Sprintf("%08x-%04x-%04x-%04x-%012x", r.Uint32(), r.Uint32()>>16, r.Uint32()>>16, r.Uint32()>>16, r.Uint64()>>16)
@@ -39,7 +39,7 @@ func traffic(seed uint64, date event.Date, n int) []event.Event {
 	out := make([]event.Event, 0, n)
 	for range n {
 		api := pick(r, apis)
-		acct := account(pick(r, []int{0, 1, 2, 3, 4, 5}))
+		acct := Account(pick(r, []int{0, 1, 2, 3, 4, 5}))
 		who := fmt.Sprintf("person-%03d", int(400*r.Float64()*r.Float64()))
 		role := fmt.Sprintf("Team%02dDeveloperAccess", r.IntN(24))
 		target := fmt.Sprintf("arn:aws:iam::%s:role/service/App%03dTaskRole", acct, r.IntN(300))
