@@ -1,0 +1,286 @@
+package duckdb
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/duckdb/duckdb-go/v2/mapping"
+
+	"github.com/iamtrack/iamtrack/internal/event"
+	"github.com/iamtrack/iamtrack/internal/query"
+)
+
+// Engine is a query.RangeEngine over a lake on disk.
+type Engine struct {
+	options Options
+	slots   chan struct{} // one element for each query that runs
+}
+
+var _ query.RangeEngine = (*Engine)(nil)
+
+// Open returns an engine over a lake. It opens no file; a lake that isn't there
+// yet is empty. Overflow that a killed process left in TempDir more than a day
+// ago is removed.
+func Open(ctx context.Context, o Options) (*Engine, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if o.LakeDir == "" {
+		return nil, errors.New("open lake: no folder is given")
+	}
+	dir, err := filepath.Abs(o.LakeDir)
+	if err != nil {
+		return nil, fmt.Errorf("open lake: %w", err)
+	}
+	o = o.withDefaults()
+	o.LakeDir = dir
+	if o.TempDir == "" {
+		o.TempDir = os.TempDir()
+	}
+	removeOld(o.TempDir, time.Now().Add(-24*time.Hour))
+	return &Engine{options: o, slots: make(chan struct{}, o.Concurrent)}, nil
+}
+
+// removeOld removes overflow folders last changed before a time. That one can't
+// be removed is no reason not to answer.
+func removeOld(dir string, before time.Time) {
+	old, err := filepath.Glob(filepath.Join(dir, tempPrefix+"*"))
+	if err != nil {
+		return
+	}
+	for _, path := range old {
+		if info, err := os.Lstat(path); err == nil && info.IsDir() && info.ModTime().Before(before) {
+			_ = os.RemoveAll(path)
+		}
+	}
+}
+
+// Close does nothing: each query closes what it opened.
+func (e *Engine) Close() error { return nil }
+
+// Days lists the days that hold events, ascending.
+func (e *Engine) Days(ctx context.Context) ([]query.Day, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	files, err := listFiles(e.options.LakeDir, eventsTable, math.MinInt32, math.MaxInt32)
+	if err != nil {
+		return nil, err
+	}
+	days := make([]query.Day, len(files))
+	for i, f := range files {
+		days[i] = query.Day{Date: f.date, Bytes: f.size}
+	}
+	return days, nil
+}
+
+// Query runs one statement over the whole lake.
+func (e *Engine) Query(ctx context.Context, sql string) (query.Rows, error) {
+	return e.QueryRange(ctx, sql, math.MinInt32, math.MaxInt32)
+}
+
+// QueryRange runs one statement over the days since to until, both inclusive.
+// The first rows have been computed when it returns, so that most errors come
+// from here; an error from a file that was replaced meanwhile is not one of
+// them, since the statement is then run once more on the new files.
+func (e *Engine) QueryRange(ctx context.Context, sql string, since, until event.Date) (query.Rows, error) {
+	start := time.Now()
+	select {
+	case e.slots <- struct{}{}:
+	case <-ctx.Done():
+		return nil, fmt.Errorf("query: %w", ctx.Err())
+	}
+	r, err := e.start(ctx, sql, since, until, start)
+	if err != nil {
+		<-e.slots
+		return nil, err
+	}
+	return r, nil
+}
+
+// attempts is how often a statement is run while files are being replaced.
+const attempts = 2
+
+func (e *Engine) start(ctx context.Context, sql string, since, until event.Date, start time.Time) (*rows, error) {
+	cancel := context.CancelFunc(func() {})
+	if e.options.Timeout > 0 {
+		ctx, cancel = context.WithTimeoutCause(ctx, e.options.Timeout, fmt.Errorf("stopped after %s, the most that a query may take", e.options.Timeout))
+	}
+	for attempt := 1; ; attempt++ {
+		r, files, err := e.run(ctx, sql, since, until)
+		if err == nil {
+			r.start, r.release = start, func() { cancel(); <-e.slots }
+			return r, nil
+		}
+		if attempt < attempts && ctx.Err() == nil && changed(files) {
+			continue
+		}
+		cancel()
+		return nil, err
+	}
+}
+
+// run makes one attempt. It returns the files it looked at, also on error.
+func (e *Engine) run(ctx context.Context, sql string, since, until event.Date) (*rows, []lakeFile, error) {
+	events, err := listFiles(e.options.LakeDir, eventsTable, since, until)
+	if err != nil {
+		return nil, nil, err
+	}
+	filtered, err := listFiles(e.options.LakeDir, filteredTable, since, until)
+	if err != nil {
+		return nil, nil, err
+	}
+	files := append(events[:len(events):len(events)], filtered...)
+	if err := e.checkNewest(files); err != nil {
+		return nil, files, err
+	}
+	inst, err := openInstance(e.options, events, filtered)
+	if err != nil {
+		return nil, files, e.scrub(err)
+	}
+	checked, err := inst.check(sql)
+	if err != nil {
+		inst.close()
+		return nil, files, e.scrub(err)
+	}
+	stmt, err := inst.prepare(checked)
+	if err != nil {
+		inst.close()
+		return nil, files, e.explain(ctx, err, files)
+	}
+	r, err := newRows(ctx, inst, stmt, e, files)
+	if err != nil {
+		return nil, files, e.explain(ctx, err, files)
+	}
+	return r, files, nil
+}
+
+// scrub takes the lake's folder out of an error, so that files are named as the
+// lake names them (events/event_date=…), and turns away the rest of a path.
+func (e *Engine) scrub(err error) error {
+	text := err.Error()
+	clean := strings.ReplaceAll(text, e.options.LakeDir+string(filepath.Separator), "")
+	clean = strings.ReplaceAll(clean, e.options.LakeDir, "the lake")
+	clean = strings.ReplaceAll(clean, e.options.TempDir, "the folder for overflow")
+	if clean == text {
+		return err
+	}
+	return errors.New(clean)
+}
+
+// explain makes a failed statement's error say what a person can do about it.
+func (e *Engine) explain(ctx context.Context, err error, files []lakeFile) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("query: %w", context.Cause(ctx))
+	}
+	text := err.Error()
+	switch {
+	case strings.HasPrefix(text, "Out of Memory Error"):
+		return fmt.Errorf("the query needs more memory than it may use (%d MiB) and more overflow than it may write; narrow it, or allow more: %w",
+			e.options.MemoryMB, e.scrub(err))
+	case strings.HasPrefix(text, "Permission Error"):
+		return fmt.Errorf("%w (a query can read the tables events and filtered, and nothing else)", e.scrub(err))
+	}
+	for _, f := range files {
+		if strings.Contains(text, f.path) {
+			return fmt.Errorf("the lake's file %s can't be read: verify the lake, and rebuild it from the store (export --rebuild): %w",
+				e.relative(f), e.scrub(err))
+		}
+	}
+	if damaged(text) {
+		if f, err := e.findDamaged(ctx, files); err != nil {
+			return fmt.Errorf("the lake's file %s can't be read: verify the lake, and rebuild it from the store (export --rebuild): %w",
+				e.relative(f), e.scrub(err))
+		}
+	}
+	return e.scrub(err)
+}
+
+// relative is a file's name within the lake.
+func (e *Engine) relative(f lakeFile) string {
+	name, err := filepath.Rel(e.options.LakeDir, f.path)
+	if err != nil {
+		return filepath.Base(f.path)
+	}
+	return filepath.ToSlash(name)
+}
+
+// damaged tells whether an error that names no file may come from one. "Invalid
+// Error" is what DuckDB calls the complaints of its Thrift and zstd libraries.
+func damaged(text string) bool {
+	for _, kind := range []string{"Invalid Error", "IO Error", "Serialization Error", "INTERNAL Error"} {
+		if strings.HasPrefix(text, kind) {
+			return true
+		}
+	}
+	low := strings.ToLower(text)
+	for _, word := range []string{"parquet", "decompress", "zstd", "page", "string encoding", "not enough", "out of buffer", "corrupt"} {
+		if strings.Contains(low, word) {
+			return true
+		}
+	}
+	return false
+}
+
+// findDamaged reads each file alone and whole until one fails.
+func (e *Engine) findDamaged(ctx context.Context, files []lakeFile) (lakeFile, error) {
+	for _, f := range files {
+		if ctx.Err() != nil {
+			break
+		}
+		t, events, filtered := eventsTable, []lakeFile{f}, []lakeFile(nil)
+		if filepath.Base(f.path) == filteredTable.file {
+			t, events, filtered = filteredTable, nil, []lakeFile{f}
+		}
+		if err := e.readWhole(ctx, t, events, filtered); err != nil {
+			return f, err
+		}
+	}
+	return lakeFile{}, nil
+}
+
+func (e *Engine) readWhole(ctx context.Context, t table, events, filtered []lakeFile) error {
+	inst, err := openInstance(e.options, events, filtered)
+	if err != nil {
+		return err
+	}
+	defer inst.close()
+	stop := inst.watch(ctx)
+	defer stop()
+	return inst.exec("SELECT max(hash(COLUMNS(*))) FROM " + t.name)
+}
+
+// watch interrupts the instance when the context ends, again and again, since
+// DuckDB may be between two statements the first time. The returned function
+// must be called before the instance is closed.
+func (i *instance) watch(ctx context.Context) (stop func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		select {
+		case <-done:
+			return
+		case <-ctx.Done():
+		}
+		ticker := time.NewTicker(50 * time.Millisecond)
+		defer ticker.Stop()
+		for {
+			mapping.Interrupt(i.conn)
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		<-ended
+	}
+}
