@@ -196,3 +196,22 @@ func TestRootActivityIsGrouped(t *testing.T) {
 	expect(t, alerts(en, call("kms", "CreateGrant", root, func(e *event.Event) { e.InvokedBy = "rds.amazonaws.com" }),
 		call("autoscaling", "CreateServiceLinkedRole", root), call("signin", "ExternalIdPDirectoryLogin", root, failed)))
 }
+
+func TestGrave(t *testing.T) {
+	en := engine(t, quiet)
+	for _, c := range []struct {
+		e    event.Event
+		want bool
+	}{
+		{call("iam", "CreateAccessKey", req(`{"userName":"bob"}`)), true},
+		{call("iam", "AttachRolePolicy", req(`{"roleName":"r","policyArn":"`+customer+`"}`)), true},
+		{call("iam", "UpdateAccessKey", req(`{"userName":"bob","accessKeyId":"AKIA1","status":"Active"}`)), true},
+		{call("iam", "UpdateAccessKey", req(`{"userName":"bob","accessKeyId":"AKIA1","status":"Inactive"}`)), false},
+		{call("iam", "CreateUser", req(`{"userName":"bob"}`)), false},
+		{call("iam", "ListUsers"), false},
+	} {
+		if got := rule.Grave(en.Evaluate(&c.e)); got != c.want {
+			t.Errorf("%s: %v", c.e.EventName, got)
+		}
+	}
+}

@@ -187,3 +187,18 @@ func tally(facts []Fact) string {
 	}
 	return list(names)
 }
+
+// Grave reports whether the facts are, or may settle into, a critical alert:
+// then the event must be stored, even if a filter calls it noise.
+func Grave(facts []Fact) bool {
+	for _, f := range facts {
+		switch f.Kind {
+		case kindAttach, kindActive, kindAssigned: // critical if earlier events say so
+			return true
+		}
+		if f.Severity >= Critical {
+			return true
+		}
+	}
+	return false
+}
