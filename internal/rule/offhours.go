@@ -105,7 +105,7 @@ func clock(setting, text, fallback string, most int) (int, error) {
 
 // weekdays reads names of weekdays, whole or their first three letters.
 func weekdays(names []string) (work [7]bool, err error) {
-	any := false
+	given := false
 	for _, n := range names {
 		n = strings.TrimSpace(n)
 		if n == "" {
@@ -114,14 +114,14 @@ func weekdays(names []string) (work [7]bool, err error) {
 		found := false
 		for d := time.Sunday; d <= time.Saturday; d++ {
 			if strings.EqualFold(n, d.String()) || strings.EqualFold(n, d.String()[:3]) {
-				work[d], found, any = true, true, true
+				work[d], found, given = true, true, true
 			}
 		}
 		if !found {
 			return work, fmt.Errorf("work_days: %q is not a weekday: give Monday or Mon, and so on", n)
 		}
 	}
-	if !any {
+	if !given {
 		return [7]bool{true, true, true, true, true, true, true}, nil
 	}
 	return work, nil
