@@ -14,7 +14,6 @@ type call struct {
 	version  string // eventVersion
 	kind     string // eventType; "" means AwsApiCall
 	global   bool   // recorded in us-east-1
-	issues   bool   // the response holds credentials
 	rp, re   tmpl   // nil means null
 	ad, sed  tmpl   // nil means absent
 	resource tmpl

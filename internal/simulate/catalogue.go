@@ -28,7 +28,6 @@ const (
 )
 
 func issuing(c *call, resource, ad string) *call {
-	c.issues = true
 	if resource != "" {
 		c.resource = compile(resource)
 	}

@@ -84,9 +84,10 @@ func tellPermissionSets(s *script, n int) {
 
 	s.clock(day+86400, "11:20:00")
 	s.step("A day later %s lengthens DataScience's sessions, and lets %s into the management account's billing.", lead.name, w.people[auditor].name)
-	lead, in = s.administer()
+	_, in = s.administer()
 	update(science, "high", obj{"sessionDuration": "PT12H"})
 	s.alert(s.do(in, w.assignment("USER", w.people[auditor].userID, w.set("BillingAccess"), management), w.home), "sso-account-assignment-created", "critical")
+	w.alerts[len(w.alerts)-1].Unconfigured = "high"
 }
 
 // tellApplications: applications come to the portal, one goes.

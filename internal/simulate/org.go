@@ -40,12 +40,11 @@ type pools struct {
 }
 
 type role struct {
-	acct     uint8
-	name     string
-	arn      string
-	id       string // AROA…
-	reserved bool   // an AWSReservedSSO role
-	linked   bool   // a service-linked role
+	acct   uint8
+	name   string
+	arn    string
+	id     string // AROA…
+	linked bool   // a service-linked role
 }
 
 type permissionSet struct {
@@ -153,10 +152,9 @@ func (w *World) role(acct uint8, path, name string) *role {
 	}
 	r := &role{
 		acct: acct, name: name,
-		arn:      "arn:aws:iam::" + a.id + ":role" + path + name,
-		id:       w.principalID("AROA", a.id, name),
-		reserved: strings.HasPrefix(path, "/aws-reserved/"),
-		linked:   strings.HasPrefix(path, "/aws-service-role/"),
+		arn:    "arn:aws:iam::" + a.id + ":role" + path + name,
+		id:     w.principalID("AROA", a.id, name),
+		linked: strings.HasPrefix(path, "/aws-service-role/"),
 	}
 	a.roles[name] = r
 	return r

@@ -131,10 +131,8 @@ func (w *World) walk(from, to int64, visit func([]*plan) bool) {
 	var ahead []*plan // planned already, but of later hours
 	first := max(w.calendar.first, (from-maxSpan)/3600)
 	for h := first; h <= (to-1)/3600; h++ {
-		planned := append(ahead, w.planHour(h)...)
-		planned = append(planned, w.scripted[h]...)
 		var now, next []*plan
-		for _, p := range planned {
+		for _, p := range slices.Concat(ahead, w.planHour(h), w.scripted[h]) {
 			switch {
 			case p.at >= (h+1)*3600:
 				next = append(next, p)

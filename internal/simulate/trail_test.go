@@ -33,7 +33,7 @@ func readTrail(t testing.TB, dir string) map[string][]json.RawMessage {
 		if err != nil {
 			return err
 		}
-		defer f.Close()
+		defer f.Close() //nolint:errcheck // read only
 		var in io.Reader = f
 		if strings.HasSuffix(path, ".gz") {
 			if in, err = gzip.NewReader(f); err != nil {

@@ -56,8 +56,9 @@ type Truth struct {
 	People          []Person `json:"people"`
 	// Rules are the alert ids that Alerts is complete for.
 	Rules []string `json:"rules"`
-	// Alerts are all that are due with the default settings: off hours 22:00 to
-	// 06:00 UTC, no lists of trusted accounts or exceptions. Sorted by time.
+	// Alerts are all that are due with the default settings (off hours 22:00 to
+	// 06:00 UTC, no trusted accounts, no exceptions) and with the first account
+	// named as the management account. Sorted by time.
 	Alerts []ExpectedAlert `json:"alerts"`
 	// Stories are the scripts that were told, the attack last.
 	Stories []*Story `json:"stories"`
@@ -98,6 +99,9 @@ type ExpectedAlert struct {
 	EventID  string    `json:"event_id"` // of a group: its earliest event
 	Time     time.Time `json:"event_time"`
 	Severity string    `json:"severity"`
+	// Unconfigured is the severity when the settings do not say which account is
+	// the management account; empty when that is no matter.
+	Unconfigured string `json:"severity_unconfigured,omitempty"`
 	// Events are all events of a grouped alert (off hours, root's reads), by time
 	// then id; nil for an alert of one event.
 	Events []string `json:"events,omitempty"`
@@ -197,20 +201,30 @@ func WriteTruth(out io.Writer, t *Truth) error {
 		return fmt.Errorf("write truth: %w", err)
 	}
 	buf := bufio.NewWriterSize(out, 1<<16)
-	buf.Write(b[:len(b)-2]) // an error stays with buf until Flush
-	buf.WriteString(",\n \"events\": [")
+	put := func(parts ...string) {
+		for _, p := range parts {
+			if err == nil {
+				_, err = buf.WriteString(p)
+			}
+		}
+	}
+	put(string(b[:len(b)-len("\n}")]), ",\n \"events\": [")
 	comma := "\n  "
 	for e := range t.Events {
-		line, err := json.Marshal(e)
-		if err != nil {
-			return fmt.Errorf("write truth: event %s: %w", e.EventID, err)
+		line, bad := json.Marshal(e)
+		if bad != nil {
+			return fmt.Errorf("write truth: event %s: %w", e.EventID, bad)
 		}
-		buf.WriteString(comma)
-		buf.Write(line)
+		if put(comma, string(line)); err != nil {
+			break
+		}
 		comma = ",\n  "
 	}
-	buf.WriteString("\n ]\n}\n")
-	if err := buf.Flush(); err != nil {
+	put("\n ]\n}\n")
+	if err == nil {
+		err = buf.Flush()
+	}
+	if err != nil {
 		return fmt.Errorf("write truth: %w", err)
 	}
 	return nil

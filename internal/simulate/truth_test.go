@@ -262,6 +262,9 @@ func checkAlerts(t *testing.T, all []seen) []simulate.ExpectedAlert {
 	var alerts []simulate.ExpectedAlert
 	add := func(rule, severity string, events ...seen) {
 		a := simulate.ExpectedAlert{Rule: rule, Account: events[0].Account, EventID: events[0].ID, Time: events[0].Time, Severity: severity}
+		if rule == "sso-account-assignment-created" && events[0].str("requestParameters.targetId") == events[0].Account {
+			a.Unconfigured = "high"
+		}
 		if rule == "off-hours-access" || rule == "root-api-activity" && severity == "low" {
 			for _, e := range events {
 				a.Events = append(a.Events, e.ID)
