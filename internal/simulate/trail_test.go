@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -54,8 +55,15 @@ func readTrail(t testing.TB, dir string) map[string][]json.RawMessage {
 	return files
 }
 
+// smallWorld is a world for tests of files, where the default one is slow.
+func smallWorld(t testing.TB) (*simulate.World, []simulate.Record) {
+	t.Helper()
+	w := newWorld(t, simulate.Config{Seed: 8, Days: 9, Events: 4000})
+	return w, slices.Collect(w.Events())
+}
+
 func TestTrailFilesHoldEveryRecordOnce(t *testing.T) {
-	w, all := everything(t)
+	w, all := smallWorld(t)
 	dir := t.TempDir()
 	var files, records int
 	sum, err := simulate.WriteTrail(t.Context(), w, dir, simulate.TrailOptions{Compress: true, Progress: func(f, r int) {
@@ -110,7 +118,7 @@ func TestTrailFilesHoldEveryRecordOnce(t *testing.T) {
 }
 
 func TestSecondTrailRepeatsTheProductionAccount(t *testing.T) {
-	w, all := everything(t)
+	w, all := smallWorld(t)
 	dir := t.TempDir()
 	sum, err := simulate.WriteTrail(t.Context(), w, dir, simulate.TrailOptions{SecondTrail: true})
 	if err != nil {
