@@ -25,7 +25,7 @@ const eventFormat = 1
 
 // maxPlain bounds what decoding a damaged blob may allocate, in bytes. A record
 // is at most 4 MB, of which an event repeats a few strings.
-const maxPlain = 256 << 20
+const maxPlain = 64 << 20
 
 // The dictionary belongs to format 1 and must never change.
 //

@@ -45,16 +45,23 @@ var networkFUSE = map[string]bool{
 // networkFS returns the name of the network file system that a folder lies on,
 // "" when it lies on a local one.
 func networkFS(folder string) (string, error) {
-	var st syscall.Statfs_t
-	if err := syscall.Statfs(folder, &st); err != nil {
+	magic, err := statfsMagic(folder)
+	if err != nil {
 		return "", err
 	}
-	// The field's type and signedness differ between architectures.
-	magic := int64(st.Type) & 0xffffffff
 	if magic == fuseMagic {
 		return networkFUSEType(folder), nil
 	}
 	return networkMagic[magic], nil
+}
+
+func statfsMagic(folder string) (int64, error) {
+	var st syscall.Statfs_t
+	if err := syscall.Statfs(folder, &st); err != nil {
+		return 0, err
+	}
+	// The field's type and sign differ between architectures.
+	return int64(st.Type) & 0xffffffff, nil
 }
 
 // networkFUSEType looks up a FUSE file system's type in the list of mounts.

@@ -36,3 +36,13 @@ func openSQLite(tb testing.TB, path string, o store.SQLiteOptions) store.Store {
 	})
 	return s
 }
+
+func TestSQLiteAgreesWithMem(t *testing.T) {
+	storetest.Agree(t, func(_ testing.TB, now func() time.Time) store.Store {
+		s := store.OpenMem()
+		s.Now = now
+		return s
+	}, func(tb testing.TB, now func() time.Time) store.Store {
+		return openSQLite(tb, filepath.Join(tb.TempDir(), "iamtrack.db"), store.SQLiteOptions{Now: now})
+	})
+}

@@ -120,36 +120,56 @@ func testOrder(t *testing.T, open Open) {
 	})
 }
 
+// Writers is how many writers Work knows.
+const Writers = 8
+
+// Work returns the calls of a writer, 0 to Writers-1. The rows of all writers
+// overlap and contradict each other; every call may be repeated, and any order of
+// all calls, at once or not, ends in the same state.
+func Work(writer int) []func(context.Context, store.Store) error {
+	const keys, part = 60, 10
+	var calls []func(context.Context, store.Store) error
+	for from := 0; from < keys; from += part {
+		var hot, findings []row
+		for n := from; n < from+part; n++ {
+			content := (n + writer) % 4
+			e := made(n, onDay(n%3), version(fmt.Sprintf("1.%d", content), uint64(content)<<8|uint64(n)))
+			d := dropped(n+keys/2, onDay((n+keys/2)%3))
+			f, g := fact("each", e), fact("group", e)
+			hot = append(hot, row{event: &e}, row{filtered: &d})
+			findings = append(findings, row{fact: &f}, row{fact: &g})
+		}
+		rows := append(hot, findings...)
+		calls = append(calls, func(ctx context.Context, s store.Store) error { return apply(ctx, s, rows) })
+	}
+	return calls
+}
+
+// DoWork does the work of a writer.
+func DoWork(ctx context.Context, s store.Store, writer int) error {
+	for _, call := range Work(writer) {
+		if err := call(ctx, s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // testConcurrency: many goroutines write overlapping rows, others read; the state
 // is that of one writer.
 func testConcurrency(t *testing.T, open Open) {
 	ctx := t.Context()
-	const writers, keys = 8, 60
-	rowsOf := func(w int) (rows []row) {
-		for n := range keys {
-			e := made(n, onDay(n%3), version(fmt.Sprintf("1.%d", (n+w)%4), uint64((n+w)%4)<<8|uint64(n)))
-			f := fact("each", e)
-			g := fact("group", e)
-			d := dropped(n+keys/2, onDay((n+keys/2)%3))
-			rows = append(rows, row{event: &e}, row{filtered: &d}, row{fact: &f}, row{fact: &g})
-		}
-		return rows
-	}
 	one := fresh(t, open)
-	for w := range writers {
-		noError(t, apply(ctx, one, rowsOf(w)))
+	for w := range Writers {
+		noError(t, DoWork(ctx, one, w))
 	}
 	many := fresh(t, open)
-	errs := make(chan error, 2*writers)
+	errs := make(chan error, 2*Writers)
 	var wg sync.WaitGroup
-	for w := range writers {
+	for w := range Writers {
 		wg.Go(func() {
-			rows := rowsOf(w)
-			for part := range slices.Chunk(rows, len(rows)/4) {
-				if err := apply(ctx, many, part); err != nil {
-					errs <- err
-					return
-				}
+			if err := DoWork(ctx, many, w); err != nil {
+				errs <- err
 			}
 		})
 		wg.Go(func() {
@@ -187,9 +207,9 @@ func testConcurrency(t *testing.T, open Open) {
 
 	t.Run("a lease has one holder", func(t *testing.T) {
 		s := fresh(t, open)
-		holders := make(chan int, writers)
+		holders := make(chan int, Writers)
 		var wg sync.WaitGroup
-		for w := range writers {
+		for w := range Writers {
 			wg.Go(func() {
 				if _, err := s.Acquire(ctx, "lake", fmt.Sprint(w), time.Minute); err == nil {
 					holders <- w
