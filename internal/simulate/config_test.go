@@ -117,7 +117,7 @@ func TestWorldsScale(t *testing.T) {
 			t.Errorf("%d records where %d were asked for", s.got, s.want)
 		}
 	}
-	if large.people < 2*small.people || large.keys < 5*small.keys || large.addresses < small.addresses*3/2 {
+	if large.people < 2*small.people || large.keys < 5*small.keys || large.addresses < small.addresses*4/3 {
 		t.Errorf("small %+v, large %+v", small, large)
 	}
 }
