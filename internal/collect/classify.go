@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/rule"
@@ -46,11 +47,13 @@ type classifier struct {
 // with the hot store, and with the other days of the lake, where the same id may
 // stand with another time. The caller holds the lease; nothing is written.
 func (p *Pipeline) classify(ctx context.Context, d *dayRows) (classified, error) {
+	slices.SortFunc(d.events, func(a, b event.Event) int { return a.Compare(&b) })
+	slices.SortFunc(d.filtered, func(a, b event.Filtered) int { return compareFiltered(&a, &b) })
 	c := classifier{p: p, date: d.date, known: make(map[event.Key]known, len(d.events)), lost: map[store.ConflictRef]bool{}}
 	if err := c.lookUp(ctx, d.events); err != nil {
 		return classified{}, fmt.Errorf("look up the events of %s: %w", d.date, err)
 	}
-	c.result.winners = make([]event.Event, 0, len(d.events))
+	c.result.winners = d.events[:0] // in place: what is written has been read
 	c.result.tally.categories = map[string]int64{}
 	for i := range d.events {
 		if err := c.add(ctx, &d.events[i]); err != nil {
@@ -78,12 +81,9 @@ func (c *classifier) lookUp(ctx context.Context, events []event.Event) error {
 	if err != nil {
 		return err
 	}
-	fresh := keys[:0]
 	for _, k := range keys {
 		if v, ok := inDay[k]; ok {
 			c.known[k] = known{version: v, at: inLake, date: c.date}
-		} else {
-			fresh = append(fresh, k)
 		}
 		if f, ok := hot[k]; ok {
 			have, stored := c.known[k]
@@ -94,7 +94,9 @@ func (c *classifier) lookUp(ctx context.Context, events []event.Event) error {
 			c.known[k] = have
 		}
 	}
-	elsewhere, err := c.p.Lake.Elsewhere(ctx, fresh, c.date)
+	// Keys that the day holds are asked for too: the day may hold a loser that
+	// the next export will drop.
+	elsewhere, err := c.p.Lake.Elsewhere(ctx, keys, c.date)
 	if err != nil {
 		return err
 	}
@@ -183,6 +185,8 @@ func (c *classifier) stored(ctx context.Context, key event.Key, have known) (eve
 func (c *classifier) finish() {
 	r := &c.result
 	t := &r.tally
+	// A content that took another one's place may have another time.
+	slices.SortFunc(r.winners, func(a, b event.Event) int { return a.Compare(&b) })
 	for i := range r.winners {
 		w := &r.winners[i]
 		if c.known[w.Key()].hot {

@@ -190,7 +190,7 @@ func (p *Pipeline) Verify(ctx context.Context, report func(Problem)) (VerifyResu
 			recorded[d.Date] = d
 		}
 		for _, d := range dates {
-			stats, err := p.Lake.Verify(ctx, d, func(pr lake.Problem) { problem(pr.File, pr.What) })
+			stats, err := p.Lake.Verify(ctx, d, func(pr lake.Problem) { problem(pr.File, pr.Text) })
 			if err != nil {
 				if ctx.Err() != nil {
 					return context.Cause(ctx)

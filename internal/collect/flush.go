@@ -2,6 +2,7 @@ package collect
 
 import (
 	"context"
+	"maps"
 	"runtime"
 	"slices"
 	"sync"
@@ -282,7 +283,7 @@ func (im *importer) finished(ctx context.Context) error {
 		f := &im.files[i]
 		if f.read && f.pending == 0 && !f.done {
 			f.done = true
-			done = append(done, store.FileState{Path: f.Path, Size: f.Size, ModTime: f.ModTime})
+			done = append(done, fileState(f.File))
 		}
 	}
 	if len(done) == 0 {
@@ -309,26 +310,93 @@ func (im *importer) flush(ctx context.Context, p *part) error {
 		if err != nil {
 			return err
 		}
+		return im.p.writeDays(ctx, p, dirty)
+	})
+}
+
+// writeDays classifies and stores the days of a part, in parallel where days do
+// not share keys.
+func (p *Pipeline) writeDays(ctx context.Context, part *part, dirty map[event.Date]int64) error {
+	entangled := part.entangled()
+	found := make([]classified, len(part.days))
+	parallel := func(f func(ctx context.Context, i int) error) error {
 		g, ctx := errgroup.WithContext(ctx)
 		g.SetLimit(runtime.GOMAXPROCS(0))
-		for _, d := range p.days {
-			g.Go(func() error {
-				t, staged, err := im.p.writeDay(ctx, d, dirty, p.all)
-				if err != nil {
-					return err
-				}
-				p.mu.Lock()
-				defer p.mu.Unlock()
-				p.tally.add(&t)
-				if staged {
-					p.staged = append(p.staged, d.date)
-				}
-				d.events, d.filtered = nil, nil
-				return nil
-			})
+		for i, d := range part.days {
+			if !entangled[d.date] {
+				g.Go(func() error { return f(ctx, i) })
+			}
 		}
 		return g.Wait()
+	}
+	err := parallel(func(ctx context.Context, i int) (err error) {
+		found[i], err = p.classify(ctx, part.days[i])
+		return err
 	})
+	if err != nil {
+		return err
+	}
+	// Days whose contents lose now must be exported once the winners are
+	// stored; until then whoever writes to such a day must not make it clean.
+	stale := map[event.Date]bool{}
+	for i := range found {
+		for _, d := range found[i].dirty {
+			stale[d] = true
+		}
+	}
+	if len(stale) > 0 {
+		if err := p.Store.MarkDirty(ctx, slices.Collect(maps.Keys(stale))); err != nil {
+			return err
+		}
+	}
+	err = parallel(func(ctx context.Context, i int) error {
+		d := part.days[i]
+		return p.writeDay(ctx, part, d, &found[i], dirty, stale[d.date])
+	})
+	if err != nil {
+		return err
+	}
+	for _, d := range part.days {
+		if !entangled[d.date] {
+			continue
+		}
+		c, err := p.classify(ctx, d)
+		if err != nil {
+			return err
+		}
+		if len(c.dirty) > 0 {
+			if err := p.Store.MarkDirty(ctx, c.dirty); err != nil {
+				return err
+			}
+		}
+		if err := p.writeDay(ctx, part, d, &c, dirty, false); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// entangled returns the days that share an event key with another day of the
+// part: contents of one id with different times. Each is written before the next
+// is classified, so that they see each other; all other days go in parallel.
+func (p *part) entangled() map[event.Date]bool {
+	n := 0
+	for _, d := range p.days {
+		n += len(d.events)
+	}
+	first := make(map[event.Key]event.Date, n)
+	days := map[event.Date]bool{}
+	for _, d := range p.days {
+		for i := range d.events {
+			k := d.events[i].Key()
+			if other, ok := first[k]; !ok {
+				first[k] = d.date
+			} else if other != d.date {
+				days[other], days[d.date] = true, true
+			}
+		}
+	}
+	return days
 }
 
 func (p *Pipeline) dirtySet(ctx context.Context) (map[event.Date]int64, error) {
@@ -343,64 +411,70 @@ func (p *Pipeline) dirtySet(ctx context.Context) (map[event.Date]int64, error) {
 	return set, nil
 }
 
-// writeDay classifies a day's rows and stores the new ones: a few, or part of a
-// day whose rest is still to come, in the hot store; many straight in the day's
-// file. staged reports the former.
-func (p *Pipeline) writeDay(ctx context.Context, d *dayRows, dirty map[event.Date]int64, complete bool) (t tally, staged bool, err error) {
-	slices.SortFunc(d.events, func(a, b event.Event) int { return a.Compare(&b) })
-	slices.SortFunc(d.filtered, func(a, b event.Filtered) int { return compareFiltered(&a, &b) })
-	c, err := p.classify(ctx, d)
-	if err != nil {
-		return t, false, err
-	}
+// writeDay stores what a day's rows turned out to be, findings first: a few
+// rows, or part of a day whose rest is still to come, go to the hot store, many
+// straight in the day's file. With stale, the day stays dirty.
+func (p *Pipeline) writeDay(ctx context.Context, part *part, d *dayRows, c *classified, dirty map[event.Date]int64, stale bool) (err error) {
 	if err := fault.At("collect.record.before"); err != nil {
-		return t, false, err
+		return err
 	}
 	if len(c.facts) > 0 || len(c.losers) > 0 {
 		if c.tally.alerts, err = p.Store.Record(ctx, store.Findings{Facts: c.facts, Conflicts: c.losers}, p.Rules.Settle); err != nil {
-			return t, false, err
+			return err
 		}
 	}
 	if err := fault.At("collect.store.before"); err != nil {
-		return t, false, err
+		return err
 	}
-	if len(c.dirty) > 0 {
-		if err := p.Store.MarkDirty(ctx, c.dirty); err != nil {
-			return t, false, err
-		}
-	}
+	// A key that the hot store has must have the same content there.
 	if len(c.hot) > 0 {
 		if err := p.Store.Put(ctx, c.hot, nil); err != nil {
-			return t, false, err
+			return err
 		}
 	}
-	few := len(c.winners)+len(d.filtered) <= smallDay
-	if few && (d.date >= p.hotSince() || !complete) {
-		if len(c.winners)+len(d.filtered) > 0 {
-			err = p.Store.Put(ctx, c.winners, d.filtered)
-		}
-		return c.tally, true, err
+	rows := len(c.winners) + len(d.filtered)
+	staged := rows <= smallDay && (d.date >= p.hotSince() || !part.all)
+	if staged {
+		err = p.Store.Put(ctx, c.winners, d.filtered)
+	} else {
+		err = p.mergeDay(ctx, d, c, dirty, stale)
 	}
+	if err != nil {
+		return err
+	}
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	part.tally.add(&c.tally)
+	if staged {
+		part.staged = append(part.staged, d.date)
+	}
+	d.events, d.filtered, *c = nil, nil, classified{}
+	return fault.At("collect.store.after")
+}
+
+// mergeDay merges rows into the day's files.
+func (p *Pipeline) mergeDay(ctx context.Context, d *dayRows, c *classified, dirty map[event.Date]int64, stale bool) error {
 	// The day is dirty until its file and the store's record of it agree.
 	if err := p.Store.MarkDirty(ctx, []event.Date{d.date}); err != nil {
-		return t, false, err
+		return err
 	}
-	marks, err := p.dirtySet(ctx)
-	if err != nil {
-		return t, false, err
+	day := store.DirtyDay{Date: d.date}
+	if !stale {
+		marks, err := p.dirtySet(ctx)
+		if err != nil {
+			return err
+		}
+		day.Mark = marks[d.date]
 	}
-	add := lake.Input{Events: sliceSeq(c.winners), Filtered: sliceSeq(d.filtered)}
-	day := store.DirtyDay{Date: d.date, Mark: marks[d.date]}
 	var losers map[store.ConflictRef]bool
 	if _, was := dirty[d.date]; was || len(c.losers) > 0 {
+		var err error
 		if losers, err = p.conflictSet(ctx); err != nil {
-			return t, false, err
+			return err
 		}
 	}
-	if _, err := p.exportDay(ctx, day, add, losers); err != nil {
-		return t, false, err
-	}
-	return c.tally, false, fault.At("collect.store.after")
+	_, err := p.exportDay(ctx, day, lake.Input{Events: sliceSeq(c.winners), Filtered: sliceSeq(d.filtered)}, losers)
+	return err
 }
 
 // exportStaged merges the days that were put aside in the hot store although

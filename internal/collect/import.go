@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -211,7 +212,8 @@ func (im *importer) remaining(ctx context.Context, files []source.File) ([]sourc
 	}
 	same := func(set map[string]store.FileState, f source.File) bool {
 		s, ok := set[f.Path]
-		return ok && f.Path != source.Stdin && s.Size == f.Size && s.ModTime.Equal(f.ModTime.Truncate(time.Millisecond))
+		now := fileState(f)
+		return ok && f.Path != source.Stdin && s.Size == now.Size && s.ModTime.Equal(now.ModTime)
 	}
 	var left []source.File
 	for _, f := range files {
@@ -225,6 +227,12 @@ func (im *importer) remaining(ctx context.Context, files []source.File) ([]sourc
 		}
 	}
 	return left, nil
+}
+
+// fileState identifies a version of a file; times to the millisecond, as the
+// store keeps them.
+func fileState(f source.File) store.FileState {
+	return store.FileState{Path: f.Path, Size: f.Size, ModTime: f.ModTime.Truncate(time.Millisecond)}
 }
 
 // batch is a run of raw values of one file.
@@ -321,6 +329,7 @@ func (im *importer) readFile(ctx context.Context, i int, out chan<- batch) error
 		split    = event.NewSplitter(r)
 		told     int64
 		foreign  int
+		broken   error // the first value that isn't JSON
 		lastRead = func() {
 			im.bytesDone.Add(r.Packed() - told)
 			told = r.Packed()
@@ -333,12 +342,18 @@ func (im *importer) readFile(ctx context.Context, i int, out chan<- batch) error
 			b.last = true
 			if !errors.Is(err, io.EOF) {
 				b.err = err
+			} else if b.foreign {
+				b.err = broken
 			}
 			im.filesDone.Add(1)
 			return send()
 		}
 		if b.foreign {
-			if isForeign(raw.Data) {
+			bad := notJSON(raw)
+			if bad && broken == nil {
+				broken = fmt.Errorf("not JSON at byte %d", raw.Offset)
+			}
+			if bad || isForeign(raw.Data) {
 				if foreign++; foreign > maxForeign || len(b.data) > maxForeignBytes {
 					lastRead()
 					b.last = true
@@ -374,6 +389,12 @@ func isForeign(raw []byte) bool {
 		}
 	}
 	return true
+}
+
+// notJSON reports whether a value was not even JSON. A file of nothing else is
+// reported as a whole, not value by value.
+func notJSON(raw event.Raw) bool {
+	return raw.Err == nil && !json.Valid(raw.Data) || raw.Err != nil && raw.Length <= event.MaxRecord
 }
 
 func (im *importer) parse(parser *event.Parser, b batch) parsed {
@@ -415,7 +436,7 @@ func (im *importer) take(e event.Event, out *parsed) {
 		return
 	}
 	// What a critical rule fires on is never hidden by a filter.
-	if critical(im.p.Rules.Evaluate(&e)) {
+	if rule.Grave(im.p.Rules.Evaluate(&e)) {
 		e.FilteredBy = reason
 		out.events = append(out.events, e)
 		return
@@ -431,32 +452,10 @@ func (im *importer) take(e event.Event, out *parsed) {
 	})
 }
 
-func critical(facts []rule.Fact) bool {
-	for i := range facts {
-		if facts[i].Severity >= rule.Critical {
-			return true
-		}
-	}
-	return false
-}
-
 func rejected(path string, raw event.Raw, err error, now time.Time) store.Rejected {
-	sum := raw.SHA256
-	if sum == ([sha256.Size]byte{}) {
-		sum = sha256.Sum256(raw.Data)
-	}
-	length := raw.Length
-	if length == 0 {
-		length = int64(len(raw.Data))
-	}
-	reason := err.Error()
-	var re *event.RejectError
-	if errors.As(err, &re) {
-		reason = re.Reason
-	}
+	r := raw.Reject(err)
 	return store.Rejected{
-		File: path, Offset: raw.Offset, Length: length, SHA256: hex.EncodeToString(sum[:]),
-		Reason: reason, Excerpt: event.Excerpt(raw.Data), Seen: now,
+		File: path, Offset: r.Offset, Length: r.Length, SHA256: r.SHA256, Reason: r.Reason, Excerpt: r.Excerpt, Seen: now,
 	}
 }
 
