@@ -1,6 +1,10 @@
 package event
 
-import "fmt"
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
 
 // diff says how two events differ.
 func diff(a, b *Event) string {
@@ -10,4 +14,8 @@ func diff(a, b *Event) string {
 		}
 	}
 	return ""
+}
+
+func sortedKeys(m map[string]any) []string {
+	return slices.Sorted(maps.Keys(m))
 }

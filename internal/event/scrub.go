@@ -16,11 +16,27 @@ const redacted = "REDACTED"
 // private keys). It reports whether it changed anything; scrubbing twice is
 // scrubbing once.
 func scrub(s string) (string, bool) {
+	out, changed := scrubPass(s)
+	if !changed {
+		return s, false
+	}
+	// What stands beside a replacement may now be read otherwise. Hostile text
+	// can draw that out, but not for ever.
+	for range 8 {
+		if out, changed = scrubPass(out); !changed {
+			return out, true
+		}
+	}
+	return redacted, true
+}
+
+// scrubPass goes through s once.
+func scrubPass(s string) (string, bool) {
 	if strings.Contains(s, `\u00`) {
 		// Escapes inside text could hide a name. The text keeps them unless
 		// that matters.
 		if plain := unescapeASCII(s); plain != s {
-			if out, changed := scrub(plain); changed {
+			if out, changed := scrubPass(plain); changed {
 				return out, true
 			}
 		}
@@ -420,9 +436,6 @@ func (sc *scrubber) named(i int) (from, to int) {
 			return 0, 0
 		}
 	case '>':
-		if i > 0 && s[i-1] == '=' { // password => ...
-			break
-		}
 		if nameEnd != i || nameStart == 0 || s[nameStart-1] != '<' {
 			if nameStart == 0 || s[nameStart-1] != ':' { // <ns:SessionToken>
 				return 0, 0
@@ -439,8 +452,8 @@ func (sc *scrubber) named(i int) (from, to int) {
 			return 0, 0
 		}
 	case '=':
-		if after < len(s) && s[after] == '>' { // the arrow's own turn comes
-			return 0, 0
+		if after < len(s) && s[after] == '>' { // password => ...
+			after++
 		}
 	}
 	folded := strings.ToLower(name)
