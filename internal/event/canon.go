@@ -39,15 +39,20 @@ type canon struct {
 	tmp     []byte // one decoded string
 	perm    []byte // an object being put in order
 	sorted  []member
-	shapes  [256]shape
 	members []member
 	escaped []string // decoded keys that are not their own canonical text
-	keys    keyTable
+	known   *memory  // nil: remember nothing
 
 	// captured holds the members of the objects that columns come from.
 	captured [numPaths][]member
 	// Where src has what an envelope wraps; end 0 when it has none.
 	cloudTrailEvent, detail span
+}
+
+// memory is what a canon that is used again and again remembers of keys.
+type memory struct {
+	keys   keyTable
+	shapes [256]shape
 }
 
 // span is a part of a buffer; end 0 means none.
@@ -459,13 +464,13 @@ func (c *canon) shape(ms []member) *shape {
 		h = (h ^ ms[i].prefix) * 0x9e3779b97f4a7c15
 		h ^= h >> 29
 	}
-	return &c.shapes[h>>56]
+	return &c.known.shapes[h>>56]
 }
 
 // knownOrder returns the order of ms, nil when it isn't known. It doesn't trust
 // the hash: an order in which each key is less than the next is the right one.
 func (c *canon) knownOrder(start int, ms []member) []uint8 {
-	if len(ms) > orderMax {
+	if len(ms) > orderMax || c.known == nil {
 		return nil
 	}
 	s := c.shape(ms)
@@ -484,7 +489,7 @@ func (c *canon) knownOrder(start int, ms []member) []uint8 {
 
 // learnOrder remembers how before became after.
 func (c *canon) learnOrder(before, after []member) {
-	if len(before) > orderMax {
+	if len(before) > orderMax || c.known == nil {
 		return
 	}
 	s := c.shape(before)
@@ -512,9 +517,16 @@ func (c *canon) key(m *member, start int) bool {
 	info := keyInfo{flags: keyUnsafe}
 	if c.src[end] == '"' {
 		m.prefix = prefixAt(c.src, p, end)
-		info = c.keys.lookup(c.src[p:end], m.prefix)
+		switch {
+		case !c.redact:
+			info = keyInfo{}
+		case c.known != nil:
+			info = c.known.keys.lookup(c.src[p:end], m.prefix)
+		default:
+			info = classify(string(c.src[p:end]))
+		}
 	}
-	if info.flags&keyUnsafe == 0 || !c.redact && c.src[end] == '"' {
+	if info.flags&keyUnsafe == 0 {
 		c.out = append(c.out, c.src[p-1:end+1]...)
 		c.pos = end + 1
 	} else {
@@ -524,9 +536,9 @@ func (c *canon) key(m *member, start int) bool {
 		key := string(c.tmp)
 		if c.redact {
 			key, _ = scrub(key)
+			info = classify(key)
 		}
 		m.prefix = prefixOf([]byte(key))
-		info = classify(key)
 		c.escaped = append(c.escaped, key)
 		m.escaped = int32(len(c.escaped))
 		c.out = appendQuoted(c.out, key)

@@ -53,7 +53,7 @@ func TestCanonical(t *testing.T) {
 // one canon, so that remembered orders are used.
 func TestCanonicalManyKeys(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
-	var c canon
+	c := canon{known: new(memory)}
 	for n := range 120 {
 		var keys []string
 		for i := range n {

@@ -33,7 +33,9 @@ type ref struct {
 }
 
 // NewParser returns a Parser.
-func NewParser() *Parser { return new(Parser) }
+func NewParser() *Parser {
+	return &Parser{c: canon{known: new(memory)}}
+}
 
 // Parse turns one value into an Event: a CloudTrail record, or an envelope with
 // one in it (a LookupEvents element, an EventBridge event). Members whose key
