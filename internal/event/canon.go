@@ -36,12 +36,13 @@ type canon struct {
 	bad    int    // invalid UTF-8 bytes and surrogates that were replaced
 	fault  string // why run failed, at pos
 
-	tmp     []byte // one decoded string
-	perm    []byte // an object being put in order
-	sorted  []member
-	members []member
-	escaped []string // decoded keys that are not their own canonical text
-	known   *memory  // nil: remember nothing
+	tmp      []byte   // one decoded string
+	perm     []byte   // an object being put in order
+	sorted   []member // its members, in order
+	unsorted []member
+	members  []member
+	escaped  []string // decoded keys that are not their own canonical text
+	known    *memory  // nil: remember nothing
 
 	// captured holds the members of the objects that columns come from.
 	captured [numPaths][]member
@@ -287,19 +288,17 @@ func (c *canon) object(p path, depth int) bool {
 	c.out = append(c.out, '{')
 	c.space()
 	sorted := true
-	var seen keyInfo
+	var seen keyFlags
 	if c.peek() == '}' {
 		c.pos++
 		c.out = append(c.out, '}')
 	} else {
 		for more := true; more; {
 			at, kept := len(c.out), len(c.escaped)
-			c.members = append(c.members, member{start: int32(at - start)})
-			i := len(c.members) - 1
-			if !c.key(&c.members[i], start) {
+			m := member{start: int32(at - start)}
+			if !c.key(&m, start) {
 				return false
 			}
-			m := c.members[i] // value below may move the slice
 			child := p.child(m.info.field)
 			if child != pathOther {
 				c.forget(child)
@@ -320,14 +319,15 @@ func (c *canon) object(p path, depth int) bool {
 				c.envelope(m.info.field, from)
 			}
 			if p == pathRoot && m.info.flags&keyTransport != 0 {
-				c.out, c.members, c.escaped = c.out[:at], c.members[:i], c.escaped[:kept]
+				c.out, c.escaped = c.out[:at], c.escaped[:kept]
 			} else {
-				c.members[i].end = int32(len(c.out) - start)
+				m.end = int32(len(c.out) - start)
 				c.out = append(c.out, ',')
-				seen.flags |= m.info.flags
-				if sorted && i > base && c.compare(start, &c.members[i-1], &c.members[i]) >= 0 {
+				seen |= m.info.flags
+				if n := len(c.members); sorted && n > base && c.compare(start, &c.members[n-1], &m) >= 0 {
 					sorted = false
 				}
+				c.members = append(c.members, m)
 			}
 			c.space()
 			switch c.peek() {
@@ -345,7 +345,7 @@ func (c *canon) object(p path, depth int) bool {
 			c.noteInvalid(start)
 			sorted = false
 		}
-		if c.redact && seen.flags&keyPair != 0 && c.maskPairs(start, base, seen.flags) {
+		if c.redact && seen&keyPair != 0 && c.maskPairs(start, base, seen) {
 			sorted = false
 		}
 		if !sorted {
@@ -409,42 +409,44 @@ func (c *canon) compare(start int, a, b *member) int {
 // of duplicates, replaces what is to be masked, and closes the object.
 func (c *canon) order(start, base int) {
 	ms := c.members[base:]
+	c.sorted, c.perm = c.sorted[:0], append(c.perm[:0], '{')
 	if turn := c.knownOrder(start, ms); turn != nil {
-		c.sorted = c.sorted[:0]
 		for _, i := range turn {
-			c.sorted = append(c.sorted, ms[i])
+			c.place(start, ms[i])
 		}
-		copy(ms, c.sorted)
 	} else {
-		c.sorted = append(c.sorted[:0], ms...)
+		c.unsorted = append(c.unsorted[:0], ms...)
 		slices.SortStableFunc(ms, func(a, b member) int { return c.compare(start, &a, &b) })
-		c.learnOrder(c.sorted, ms)
-	}
-	c.perm = append(c.perm[:0], '{')
-	kept := 0
-	for i := range ms {
-		m := ms[i]
-		if i+1 < len(ms) && m.prefix == ms[i+1].prefix && c.compare(start, &m, &ms[i+1]) == 0 {
-			continue // duplicates are adjacent, in order of appearance
+		c.learnOrder(c.unsorted, ms)
+		for i := range ms {
+			// Duplicates are adjacent, in order of appearance: the last wins.
+			if i+1 == len(ms) || c.compare(start, &ms[i], &ms[i+1]) != 0 {
+				c.place(start, ms[i])
+			}
 		}
-		at := int32(len(c.perm))
-		if m.mask {
-			c.perm = append(c.perm, c.out[start+int(m.start):start+int(m.val)]...)
-			c.perm = append(c.perm, `"`+redacted+`"`...)
-		} else {
-			c.perm = append(c.perm, c.out[start+int(m.start):start+int(m.end)]...)
-		}
-		m.val += at - m.start
-		m.start, m.end = at, int32(len(c.perm))
-		// Comparing later duplicates reads keys from out, which still has the
-		// old text; the moved offsets of ms[kept], kept <= i, aren't read again.
-		ms[kept] = m
-		kept++
-		c.perm = append(c.perm, ',')
 	}
 	c.perm[len(c.perm)-1] = '}'
-	c.out = append(c.out[:start], c.perm...)
-	c.members = c.members[:base+kept]
+	if start == 0 {
+		c.out, c.perm = c.perm, c.out
+	} else {
+		c.out = append(c.out[:start], c.perm...)
+	}
+	c.members = append(c.members[:base], c.sorted...)
+}
+
+// place appends a member to the object being put in order.
+func (c *canon) place(start int, m member) {
+	at := int32(len(c.perm))
+	if m.mask {
+		c.perm = append(c.perm, c.out[start+int(m.start):start+int(m.val)]...)
+		c.perm = append(c.perm, `"`+redacted+`"`...)
+	} else {
+		c.perm = append(c.perm, c.out[start+int(m.start):start+int(m.end)]...)
+	}
+	m.val += at - m.start
+	m.start, m.end = at, int32(len(c.perm))
+	c.perm = append(c.perm, ',')
+	c.sorted = append(c.sorted, m)
 }
 
 // orderMax is up to how many members an object's order is remembered.
@@ -454,17 +456,21 @@ const orderMax = 40
 // be put: objects of the same kind come again and again, with the same keys in
 // the same order.
 type shape struct {
+	hash uint64
 	n    uint8
 	turn [orderMax]uint8
 }
 
-func (c *canon) shape(ms []member) *shape {
+// shape returns the hash of the objects that have these keys, and where their
+// order may be remembered.
+func (c *canon) shape(ms []member) (hash uint64, first, second *shape) {
 	h := uint64(len(ms))
 	for i := range ms {
 		h = (h ^ ms[i].prefix) * 0x9e3779b97f4a7c15
 		h ^= h >> 29
 	}
-	return &c.known.shapes[h>>56]
+	i := h % uint64(len(c.known.shapes))
+	return h, &c.known.shapes[i], &c.known.shapes[i^1]
 }
 
 // knownOrder returns the order of ms, nil when it isn't known. It doesn't trust
@@ -473,8 +479,11 @@ func (c *canon) knownOrder(start int, ms []member) []uint8 {
 	if len(ms) > orderMax || c.known == nil {
 		return nil
 	}
-	s := c.shape(ms)
-	if int(s.n) != len(ms) {
+	hash, s, other := c.shape(ms)
+	if s.hash != hash {
+		s = other
+	}
+	if s.hash != hash || int(s.n) != len(ms) {
 		return nil
 	}
 	turn := s.turn[:s.n]
@@ -492,8 +501,9 @@ func (c *canon) learnOrder(before, after []member) {
 	if len(before) > orderMax || c.known == nil {
 		return
 	}
-	s := c.shape(before)
-	s.n = uint8(len(before))
+	hash, s, other := c.shape(before)
+	*other = *s
+	s.hash, s.n = hash, uint8(len(before))
 	for i := range after {
 		for j := range before {
 			if before[j].start == after[i].start {

@@ -78,7 +78,15 @@ func (s *scanner) scan(b []byte) (int, scanState) {
 				return i, scanBad
 			}
 			s.isKey = s.wrapper && s.depth == 1 && (s.prev == '{' || s.prev == ',')
-			s.started, s.inStr, s.prev = true, true, '"'
+			s.prev = '"'
+			if !s.isKey && s.depth > 0 {
+				// What nearly all strings are: whole, without escapes.
+				if end := stringStop(b, i+1); end < len(b) && b[end] == '"' {
+					i = end + 1
+					continue
+				}
+			}
+			s.started, s.inStr = true, true
 			if s.isKey {
 				s.key = s.key[:0]
 			}
