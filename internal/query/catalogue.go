@@ -147,7 +147,7 @@ var (
 )
 
 // standard are the placeholders that every query may use.
-var standard = []string{"range", "history", "since", "until", "local_time", "local_date", "local_hour", "off_hours", "limit"}
+var standard = []string{"range", "history", "since", "until", "as_of", "local_time", "local_date", "local_hour", "off_hours", "limit"}
 
 // parseQuery reads a query's file. Errors start with the line number.
 func parseQuery(name, text string) (Query, error) {

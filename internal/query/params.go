@@ -159,6 +159,10 @@ func (q Query) standardValues(p Params) (map[string]string, error) {
 			return nil, fmt.Errorf("off hours' %s: %w", c.name, err)
 		}
 	}
+	asOf := s.until
+	if p.Now.Before(asOf) && !p.Now.IsZero() {
+		asOf = p.Now
+	}
 	local := localTime("event_time", s.tz, s.history, s.until)
 	limit := ""
 	switch {
@@ -172,6 +176,7 @@ func (q Query) standardValues(p Params) (map[string]string, error) {
 		"history":    bounds(s.history, s.until),
 		"since":      timestampLiteral(s.since),
 		"until":      timestampLiteral(s.until),
+		"as_of":      timestampLiteral(asOf),
 		"local_time": "(" + local + ")",
 		"local_date": "CAST(" + local + " AS DATE)",
 		"local_hour": "EXTRACT(HOUR FROM " + local + ")",

@@ -30,6 +30,7 @@ type rows struct {
 	readers []vectorReader // of the chunk's columns
 	size    int            // rows in the chunk
 	row     int            // next row of the chunk
+	eof     bool           // DuckDB has no more chunks
 	values  []any
 
 	stats   query.Stats
@@ -83,6 +84,9 @@ func (r *rows) begin() error {
 
 // fetch gets the next chunk that has rows, or io.EOF.
 func (r *rows) fetch() error {
+	if r.eof {
+		return io.EOF // DuckDB calls it an error to ask again
+	}
 	for {
 		mapping.DestroyDataChunk(&r.chunk)
 		r.chunk = mapping.FetchChunk(r.result)
@@ -94,6 +98,7 @@ func (r *rows) fetch() error {
 			if err := r.ctx.Err(); err != nil {
 				return err // an interrupt can look like the end
 			}
+			r.eof = true
 			return io.EOF
 		}
 		if r.size = int(mapping.DataChunkGetSize(r.chunk)); r.size > 0 {

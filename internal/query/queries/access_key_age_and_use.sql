@@ -42,10 +42,10 @@ SELECT
   COALESCE(used.account_id, created.account_id) AS account_id,
   created.created,
   created.created_by,
-  date_diff('day', CAST(created.created AS DATE), CAST(${until} AS DATE)) AS age_days,
+  date_diff('day', CAST(created.created AS DATE), CAST(${as_of} AS DATE)) AS age_days,
   used.first_used,
   used.last_used,
-  date_diff('day', CAST(used.last_used AS DATE), CAST(${until} AS DATE)) AS idle_days,
+  date_diff('day', CAST(used.last_used AS DATE), CAST(${as_of} AS DATE)) AS idle_days,
   COALESCE(used.uses, 0) AS uses,
   COALESCE(used.addresses, 0) AS addresses,
   COALESCE(used.days_used, 0) AS days_used

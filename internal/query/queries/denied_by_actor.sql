@@ -18,7 +18,7 @@ SELECT
   MAX(CASE WHEN outcome = 'denied' THEN event_time END) AS last_denied
 FROM events
 WHERE ${range}
-  AND lower(actor) LIKE ${actor}
+  AND lower(COALESCE(actor, '')) LIKE ${actor}
 GROUP BY actor, actor_kind, event_source, event_name
 HAVING COUNT(*) FILTER (WHERE outcome = 'denied') > 0
 ORDER BY denied DESC, actor, actor_kind, event_source, event_name

@@ -25,6 +25,6 @@ FROM events
 WHERE ${range}
   AND regexp_like(event_name,
     '^(Deactivate|Delete|Deregister|Detach|Disable|Disassociate|Leave|Remove|Revoke|Schedule[A-Za-z]*Deletion|Stop|Terminate)')
-  AND lower(actor) LIKE ${actor}
+  AND lower(COALESCE(actor, '')) LIKE ${actor}
 ORDER BY event_time DESC, account_id, event_id
 ${limit}

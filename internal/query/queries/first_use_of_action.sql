@@ -19,7 +19,7 @@ WITH uses AS (
   FROM events
   WHERE ${history}
     AND actor_kind <> 'service'
-    AND lower(actor) LIKE ${actor}
+    AND lower(COALESCE(actor, '')) LIKE ${actor}
   GROUP BY actor, actor_kind, event_source, event_name
 ),
 known AS (

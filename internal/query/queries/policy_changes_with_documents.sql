@@ -31,7 +31,7 @@ WITH changes AS (
   WHERE ${range}
     AND category IN ('iam', 'sso')
     AND (event_name LIKE 'Put%Policy%' OR event_name LIKE 'Create%' OR event_name LIKE 'Update%Policy%')
-    AND lower(target_name) LIKE ${target}
+    AND lower(COALESCE(target_name, '')) LIKE ${target}
 )
 SELECT *
 FROM changes

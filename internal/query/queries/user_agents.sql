@@ -15,7 +15,7 @@ SELECT
   MAX(event_time) AS last_seen
 FROM events
 WHERE ${range}
-  AND lower(actor) LIKE ${actor}
+  AND lower(COALESCE(actor, '')) LIKE ${actor}
 GROUP BY user_agent
 ORDER BY events, user_agent
 ${limit}

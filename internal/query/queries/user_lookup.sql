@@ -19,7 +19,7 @@ SELECT
 FROM events
 WHERE ${range}
   AND actor_kind <> 'service'
-  AND lower(actor) LIKE ${actor}
+  AND lower(COALESCE(actor, '')) LIKE ${actor}
 GROUP BY actor, actor_kind, identity_account_id
 ORDER BY events DESC, actor, actor_kind, identity_account_id
 ${limit}
