@@ -214,3 +214,36 @@ func BenchmarkMergeSmall(b *testing.B) {
 	}
 	report(b, start, n, size, int64(len(events)))
 }
+
+// BenchmarkDays reads the footers of a year of small days.
+func BenchmarkDays(b *testing.B) {
+	ctx := context.Background()
+	bucket, err := lake.OpenDisk(b.TempDir(), false)
+	if err != nil {
+		b.Fatal(err)
+	}
+	l := lake.New(bucket, lake.Options{})
+	const days = 365
+	for d := range event.Date(days) {
+		if _, _, err := l.Merge(ctx, benchDay+d, lake.Input{Events: seq(laketest.Traffic(1, benchDay+d, 3))}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for name, run := range map[string]func() (int, error){
+		"footers": func() (int, error) { s, err := l.Days(ctx); return len(s), err },
+		"list":    func() (int, error) { d, err := l.Dates(ctx); return len(d), err },
+	} {
+		b.Run(name, func(b *testing.B) {
+			start := cpu()
+			n := 0
+			for b.Loop() {
+				got, err := run()
+				if err != nil || got != days {
+					b.Fatal(got, err)
+				}
+				n += got
+			}
+			b.ReportMetric((cpu()-start)/float64(n), "cpu-ns/day")
+		})
+	}
+}

@@ -23,6 +23,7 @@ const (
 	metaSchema  = "iamtrack.schema"  // schemaVersion, decimal
 	metaVersion = "iamtrack.version" // of the program that wrote the file
 	metaRows    = "iamtrack.rows"    // JSON object: rows by category, or by reason
+	metaSeal    = "iamtrack.seal"    // checksum of the whole file, see sealer
 )
 
 // file is an open day file whose footer has been read and accepted.

@@ -100,7 +100,16 @@ func TestSchema(t *testing.T) {
 		}
 		fmt.Fprintf(&got, "# %s\n%v\n", key, f.Schema())
 		for _, kv := range f.Metadata().KeyValueMetadata {
-			fmt.Fprintf(&got, "%s = %s\n", kv.Key, kv.Value)
+			value := kv.Value
+			if kv.Key == "iamtrack.seal" { // depends on what the compressor found
+				value = strings.Map(func(r rune) rune {
+					if strings.ContainsRune("0123456789abcdef", r) {
+						return '.'
+					}
+					return r
+				}, value)
+			}
+			fmt.Fprintf(&got, "%s = %s\n", kv.Key, value)
 		}
 		g := f.Metadata().RowGroups[0]
 		fmt.Fprint(&got, "sorted by")

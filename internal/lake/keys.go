@@ -66,17 +66,13 @@ const (
 	minFilterFor = 64 << 10 // entries
 )
 
-// extend adds the keys of a day durably. keys may be empty.
-func (x *keyIndex) extend(ctx context.Context, d event.Date, keys []hash128) error {
-	if len(keys) == 0 {
+// extend adds entries of a day durably; there may be none.
+func (x *keyIndex) extend(ctx context.Context, d event.Date, list []uint64) error {
+	if len(list) == 0 {
 		return nil
 	}
 	if err := fault.At("lake.index.before"); err != nil {
 		return err
-	}
-	list := make([]uint64, len(keys))
-	for i, h := range keys {
-		list[i] = entryOf(h, d)
 	}
 	if err := x.extendMonth(ctx, monthOf(d), sorted(list)); err != nil {
 		return fmt.Errorf("extend key index of %v: %w", monthOf(d), err)

@@ -2,12 +2,15 @@
 //
 //	events/event_date=YYYY-MM-DD/events.parquet      columns of event.Event
 //	filtered/event_date=YYYY-MM-DD/filtered.parquet  columns of event.Filtered
-//	keys/YYYY-MM.bloom                               which keys a month may hold
+//	keys/YYYY-MM.keys, keys/YYYY-MM.HASH.keys        which keys a month may hold
 //
 // A day is one file, sorted by account, time and event id, with one row per
 // event.Key; it is replaced as a whole, atomically, and only when its rows
-// change. The lake knows nothing of hot stores, rules or SQL engines; its only
-// technology is a Bucket (a folder, or S3).
+// change. Its footer has the schema's number, the program's version, the rows by
+// category and a checksum of the file. The keys are an index of which days may
+// have a key (keys.go); it can always be made anew from the day files. The lake
+// knows nothing of hot stores, rules or SQL engines; its only technology is a
+// Bucket (a folder, or S3).
 package lake
 
 import (

@@ -28,7 +28,7 @@ const mergeAttempts = 10
 // repeated after any failure, and the repetition completes what was begun.
 //
 // Memory does not grow with the day, but for about 60 bytes for each row of the
-// input and, if there are filtered rows, 40 for each event of the day.
+// input and, if there are filtered rows, 24 for each event of the day.
 //
 // A damaged or newer day file is an error (ErrDamaged, ErrNewer) and is left
 // alone.
@@ -72,9 +72,9 @@ func (l *Lake) merge(ctx context.Context, date event.Date, in Input, rewrite boo
 		return Stats{}, false, err
 	}
 	if f.old != nil || hasFiltered {
-		e.keys = make(map[hash128]struct{})
+		e.keys = new(keySet)
 		f.skip = func(_ event.Key, h hash128, _ *event.Filtered) bool {
-			_, ok := e.keys[h]
+			_, ok := e.keys.find(h)
 			return ok
 		}
 	}
@@ -127,13 +127,13 @@ type share[T any] struct {
 	in   iter.Seq2[T, error]
 	skip func(event.Key, hash128, *T) bool // rows to leave out; nil: none
 	old  *file                             // nil: none
-	keys map[hash128]struct{}              // of the result, if somebody asked for them
+	keys *keySet                           // of the result, if somebody asked for them
 
-	index   map[hash128]int32 // place in slots of each key of the input
-	slots   []slot
-	changed bool // the result's rows differ from the old file's
-	lost    bool // some content lost against another
-	oldLost bool // one of the old file's did
+	index   keySet   // of the input
+	slots   [][]slot // one for each key of index, in chunks
+	changed bool     // the result's rows differ from the old file's
+	lost    bool     // some content lost against another
+	oldLost bool     // one of the old file's did
 
 	// What the day holds after commit.
 	rows   int64
@@ -149,6 +149,9 @@ type slot struct {
 	done  bool // the row has been written
 }
 
+// slot returns the slot of a key of index.
+func (s *share[T]) slot(i int32) *slot { return &s.slots[i/setChunk][i%setChunk] }
+
 func (s *share[T]) open(ctx context.Context) (err error) {
 	s.old, err = s.l.openDay(ctx, s.t.path(s.date))
 	return err
@@ -161,26 +164,20 @@ func (s *share[T]) plan(ctx context.Context) error {
 		return err
 	}
 	if s.old == nil {
-		s.rows = int64(len(s.slots))
+		s.rows = int64(s.index.n)
 	} else if err := s.planOld(ctx); err != nil {
 		return err
 	}
-	for i := range s.slots {
-		if !s.slots[i].isOld {
-			s.changed = true
-			break
-		}
-	}
-	if s.keys != nil {
-		for h := range s.index {
-			s.keys[h] = struct{}{}
+	for i := range s.index.n {
+		s.changed = s.changed || !s.slot(i).isOld
+		if s.keys != nil {
+			s.keys.add(s.index.hash(i))
 		}
 	}
 	return nil
 }
 
 func (s *share[T]) planInput(ctx context.Context) error {
-	s.index = make(map[hash128]int32)
 	if s.in == nil {
 		return nil
 	}
@@ -210,15 +207,18 @@ func (s *share[T]) planInput(ctx context.Context) error {
 			continue
 		}
 		r := s.t.rank(cur)
-		i, ok := s.index[h]
-		if !ok {
-			s.index[h] = int32(len(s.slots))
-			s.slots = append(s.slots, slot{rank: r})
+		i, added := s.index.add(h)
+		if added {
+			if i%setChunk == 0 {
+				s.slots = append(s.slots, make([]slot, setChunk))
+			}
+			s.slot(i).rank = r
 			continue
 		}
-		switch r.compare(s.slots[i].rank) {
+		sl := s.slot(i)
+		switch r.compare(sl.rank) {
 		case 1:
-			s.slots[i].rank = r
+			sl.rank = r
 			s.lost = true
 		case -1:
 			s.lost = true
@@ -228,7 +228,7 @@ func (s *share[T]) planInput(ctx context.Context) error {
 }
 
 func (s *share[T]) planOld(ctx context.Context) error {
-	if len(s.slots) == 0 && s.skip == nil && s.keys == nil {
+	if s.index.n == 0 && s.skip == nil && s.keys == nil {
 		s.rows = s.old.rows()
 		return nil
 	}
@@ -237,7 +237,7 @@ func (s *share[T]) planOld(ctx context.Context) error {
 		return err
 	}
 	defer old.close()
-	fresh := int64(len(s.slots))
+	fresh := int64(s.index.n)
 	for {
 		row, err := old.next(ctx)
 		if errors.Is(err, io.EOF) {
@@ -255,13 +255,13 @@ func (s *share[T]) planOld(ctx context.Context) error {
 		}
 		s.rows++
 		if s.keys != nil {
-			s.keys[h] = struct{}{}
+			s.keys.add(h)
 		}
-		i, ok := s.index[h]
+		i, ok := s.index.find(h)
 		if !ok {
 			continue
 		}
-		sl := &s.slots[i]
+		sl := s.slot(i)
 		if !sl.inOld {
 			sl.inOld = true
 			fresh--
@@ -278,12 +278,13 @@ func (s *share[T]) planOld(ctx context.Context) error {
 	}
 }
 
-// fresh returns the keys of the result that the old file doesn't have.
-func (s *share[T]) fresh() []hash128 {
-	var out []hash128
-	for h, i := range s.index {
-		if !s.slots[i].inOld {
-			out = append(out, h)
+// fresh returns the index entries of those keys of the result that the old file
+// doesn't have.
+func (s *share[T]) fresh() []uint64 {
+	var out []uint64
+	for i := range s.index.n {
+		if !s.slot(i).inOld {
+			out = append(out, entryOf(s.index.hash(i), s.date))
 		}
 	}
 	return out
@@ -348,8 +349,8 @@ func (s *share[T]) losers(ctx context.Context, lost func([]T) error) error {
 	err := s.each(ctx, s.oldLost, func(row *T, _ bool) error {
 		k := s.t.id(row)
 		h := hashKey(k)
-		i, ok := s.index[h]
-		if !ok || s.t.rank(row).compare(s.slots[i].rank) >= 0 || s.skip != nil && s.skip(k, h, row) {
+		i, ok := s.index.find(h)
+		if !ok || s.t.rank(row).compare(s.slot(i).rank) >= 0 || s.skip != nil && s.skip(k, h, row) {
 			return nil
 		}
 		if batch = append(batch, *row); len(batch) < batchRows {
@@ -372,11 +373,11 @@ func (s *share[T]) keep(row *T, old bool) bool {
 	if s.skip != nil && s.skip(k, h, row) {
 		return false
 	}
-	i, ok := s.index[h]
+	i, ok := s.index.find(h)
 	if !ok {
 		return old // a row that joined the input since plan waits for the next merge
 	}
-	sl := &s.slots[i]
+	sl := s.slot(i)
 	if sl.done || s.t.rank(row).compare(sl.rank) != 0 {
 		return false
 	}

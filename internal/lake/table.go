@@ -4,9 +4,10 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"reflect"
+	"slices"
 	"strings"
-	"sync"
 	"unsafe"
 
 	"github.com/parquet-go/parquet-go"
@@ -34,19 +35,24 @@ type table[T any] struct {
 	date    func(*T) event.Date
 	rank    func(*T) rank
 	count   func(*T) string // what the footer counts rows by
+	bounded []string        // text columns with minimum and maximum in chunks and pages
 	bloom   []string        // columns with a bloom filter
 	fault   string          // name of the fault point around its commit
-	writers sync.Pool       // of *parquet.GenericWriter[T], which own large buffers
 }
 
 // rank orders the contents seen for one key; the greatest stays.
 type rank struct {
-	a, b int64
-	c    uint64
+	a int64
+	b uint64
 }
 
-func (r rank) compare(o rank) int {
-	return cmp.Or(cmp.Compare(r.a, o.a), cmp.Compare(r.b, o.b), cmp.Compare(r.c, o.c))
+func (r rank) compare(o rank) int { return cmp.Or(cmp.Compare(r.a, o.a), cmp.Compare(r.b, o.b)) }
+
+// versionRank is event.Version's order in less space. Numbers that need more
+// than 31 bits count as the greatest that doesn't.
+func versionRank(v event.Version) rank {
+	clamp := func(n int) int64 { return int64(min(max(n, -math.MaxInt32), math.MaxInt32)) }
+	return rank{clamp(v.Major)<<32 + clamp(v.Minor), v.Hash}
 }
 
 var eventTable = &table[event.Event]{
@@ -58,13 +64,14 @@ var eventTable = &table[event.Event]{
 	compare: func(a, b *event.Event) int {
 		return a.Compare(b)
 	},
-	id:   (*event.Event).Key,
-	date: (*event.Event).Date,
-	rank: func(e *event.Event) rank {
-		v := e.Version()
-		return rank{int64(v.Major), int64(v.Minor), v.Hash}
-	},
+	id:    (*event.Event).Key,
+	date:  (*event.Event).Date,
+	rank:  func(e *event.Event) rank { return versionRank(e.Version()) },
 	count: func(e *event.Event) string { return e.Category },
+	// What bounds can rule out row groups by. For the rest they would be the
+	// whole range every time, cost a comparison a row, and may be as long as the
+	// longest value, megabytes.
+	bounded: []string{"event_id", "account_id", "aws_region", "event_source", "event_name", "category", "outcome"},
 	// What people look up by one value. A filter over a dictionary holds its
 	// distinct values only and costs next to nothing; event_id's is the large
 	// one, 10 bits a row.
@@ -93,11 +100,12 @@ var filteredTable = &table[event.Filtered]{
 			_, _ = h.Write(binary.AppendUvarint(nil, uint64(len(s))))
 			_, _ = h.WriteString(s)
 		}
-		return rank{a: -f.EventTime, c: h.Sum64()}
+		return rank{-f.EventTime, h.Sum64()}
 	},
-	count: func(f *event.Filtered) string { return f.Reason },
-	bloom: []string{"event_id"},
-	fault: "lake.commit.filtered",
+	count:   func(f *event.Filtered) string { return f.Reason },
+	bounded: []string{"event_id", "account_id", "aws_region", "event_source", "event_name", "reason"},
+	bloom:   []string{"event_id"},
+	fault:   "lake.commit.filtered",
 }
 
 // Row groups end at this many rows or raw bytes: pages of the current one are
@@ -113,13 +121,17 @@ var codec = &zstd.Codec{Level: zstd.SpeedFastest}
 
 // writerOptions are the settings of every file of the table. Measured on 100,000
 // made-up events (2026-11, one core, see BenchmarkMergeNew): zstd's fastest level
-// took a fifth less time than its default for 5 % more bytes; a page of 512 KiB
-// saves 3 % of the bytes against 256 KiB.
+// took a fifth less time than its default for 6 % more bytes; pages of 512 KiB
+// make 3 % less bytes than such of 256 KiB.
 func (t *table[T]) writerOptions() []parquet.WriterOption {
 	opts := []parquet.WriterOption{
 		t.schema,
 		parquet.Compression(codec),
 		parquet.PageBufferSize(512 << 10),
+		// Not the library's default, DELTA_LENGTH_BYTE_ARRAY: lengths apart from
+		// the bytes cost 10 % of the size, and not every reader knows it.
+		parquet.DefaultEncodingFor(parquet.ByteArray, &parquet.Plain),
+		parquet.WriteBufferSize(0), // the bucket's writer has a buffer
 		parquet.DataPageVersion(1), // what every reader understands
 		// Bounds in page headers are read by nobody; those of the column index
 		// and the column chunk stay.
@@ -135,9 +147,7 @@ func (t *table[T]) writerOptions() []parquet.WriterOption {
 	}
 	opts = append(opts, parquet.BloomFilters(filters...))
 	for _, f := range t.fields {
-		if f.kind == text && !f.dict && f.name != "event_id" {
-			// Nobody searches JSON or messages by range, and a bound may be as
-			// long as the longest value, megabytes.
+		if f.kind == text && !slices.Contains(t.bounded, f.name) {
 			opts = append(opts, parquet.SkipPageBounds(f.name))
 		}
 	}
@@ -158,7 +168,6 @@ const (
 type field struct {
 	name   string
 	kind   kind
-	dict   bool
 	offset uintptr
 }
 
@@ -169,8 +178,8 @@ func fieldsOf[T any]() []field {
 	t := reflect.TypeFor[T]()
 	for i := range t.NumField() {
 		f := t.Field(i)
-		name, options, _ := strings.Cut(f.Tag.Get("parquet"), ",")
-		c := field{name: name, offset: f.Offset, dict: strings.Contains(","+options+",", ",dict,")}
+		name, _, _ := strings.Cut(f.Tag.Get("parquet"), ",")
+		c := field{name: name, offset: f.Offset}
 		switch f.Type {
 		case reflect.TypeFor[string]():
 			c.kind = text

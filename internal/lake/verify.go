@@ -37,7 +37,7 @@ func (p Problem) String() string {
 // day's files really hold, as far as they could be read. The error is for what
 // kept it from looking; a day without files is no problem.
 func (l *Lake) Verify(ctx context.Context, date event.Date, report func(Problem)) (Stats, error) {
-	v := &verifier{ctx: ctx, l: l, date: date, report: report, keys: make(map[hash128]struct{})}
+	v := &verifier{ctx: ctx, l: l, date: date, report: report, keys: new(keySet)}
 	out := Stats{Date: date}
 	var err error
 	if out.Categories, out.Events, err = verifyTable(v, eventTable, v.event, &out.Bytes); err != nil {
@@ -47,9 +47,9 @@ func (l *Lake) Verify(ctx context.Context, date event.Date, report func(Problem)
 		return out, fmt.Errorf("verify %v: %w", date, err)
 	}
 	events := v.keys
-	v.keys = make(map[hash128]struct{})
+	v.keys = new(keySet)
 	_, out.Filtered, err = verifyTable(v, filteredTable, func(f *event.Filtered) string {
-		if _, ok := events[hashKey(f.Key())]; ok {
+		if _, ok := events.find(hashKey(f.Key())); ok {
 			return "filtered although its event is stored"
 		}
 		return ""
@@ -65,7 +65,7 @@ type verifier struct {
 	l      *Lake
 	date   event.Date
 	report func(Problem)
-	keys   map[hash128]struct{} // seen in the table
+	keys   *keySet // seen in the table
 }
 
 // reported turns what is wrong with a file into a problem, and leaves other
@@ -90,6 +90,11 @@ func verifyTable[T any](v *verifier, t *table[T], check func(*T) string, size *i
 	}
 	defer f.close()
 	*size += f.bytes()
+	if err := checkSeal(v.ctx, f); err != nil {
+		if err := v.reported(key, err); err != nil {
+			return counts, 0, err
+		}
+	}
 	rows, err := t.read(f)
 	if err != nil {
 		return counts, 0, v.reported(key, err)
@@ -116,11 +121,9 @@ func verifyTable[T any](v *verifier, t *table[T], check func(*T) string, size *i
 		if n > 0 && t.compare(prev, cur) >= 0 {
 			wrong("not in order of account, time and id")
 		}
-		h := hashKey(t.id(cur))
-		if _, ok := v.keys[h]; ok {
+		if _, added := v.keys.add(hashKey(t.id(cur))); !added {
 			wrong("the key is there twice")
 		}
-		v.keys[h] = struct{}{}
 		if text := check(cur); text != "" {
 			wrong(text)
 		}
@@ -149,7 +152,7 @@ func (v *verifier) event(e *event.Event) string {
 
 // index checks that the key index has every key seen.
 func (v *verifier) index() error {
-	if len(v.keys) == 0 {
+	if v.keys.n == 0 {
 		return nil
 	}
 	m := monthOf(v.date)
@@ -157,7 +160,7 @@ func (v *verifier) index() error {
 	if err != nil {
 		return err
 	}
-	have := make(map[uint64]struct{}, len(v.keys))
+	have := make(map[uint64]struct{}, v.keys.n)
 	for _, o := range present {
 		if _, ok := monthOfRun(o.Key); !ok {
 			continue
@@ -175,14 +178,14 @@ func (v *verifier) index() error {
 		}
 	}
 	missing := 0
-	for h := range v.keys {
-		if _, ok := have[entryOf(h, v.date)]; !ok {
+	for i := range v.keys.n {
+		if _, ok := have[entryOf(v.keys.hash(i), v.date)]; !ok {
 			missing++
 		}
 	}
 	if missing > 0 {
 		v.report(Problem{Date: v.date, File: mainRun(m), Row: -1,
-			Text: fmt.Sprintf("the key index lacks %d of %d keys: export --rebuild repairs it", missing, len(v.keys))})
+			Text: fmt.Sprintf("the key index lacks %d of %d keys: export --rebuild repairs it", missing, v.keys.n)})
 	}
 	return nil
 }

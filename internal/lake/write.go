@@ -12,6 +12,7 @@ import (
 // writer builds a day file from rows in their order.
 type writer[T any] struct {
 	t      *table[T]
+	out    *sealer
 	w      *parquet.GenericWriter[T]
 	batch  []T
 	weight int // of the batch
@@ -29,15 +30,13 @@ const (
 )
 
 func (t *table[T]) write(out io.Writer, version string) *writer[T] {
-	w := &writer[T]{t: t, batch: make([]T, 0, writeRows), counts: map[string]int64{}}
-	if pw, ok := t.writers.Get().(*parquet.GenericWriter[T]); ok {
-		pw.Reset(out)
-		w.w = pw
-	} else {
-		w.w = parquet.NewGenericWriter[T](out, t.writerOptions()...)
-	}
+	w := &writer[T]{t: t, out: &sealer{out: out}, batch: make([]T, 0, writeRows), counts: map[string]int64{}}
+	// A new writer each time: one that is Reset (v0.32.0) clears the column paths
+	// and sorting columns that the next file's footer needs.
+	w.w = parquet.NewGenericWriter[T](w.out, t.writerOptions()...)
 	w.w.SetKeyValueMetadata(metaSchema, strconv.Itoa(schemaVersion))
 	w.w.SetKeyValueMetadata(metaVersion, version)
+	w.w.SetKeyValueMetadata(metaSeal, openSeal)
 	return w
 }
 
@@ -83,12 +82,14 @@ func (w *writer[T]) close() error {
 
 func (w *writer[T]) finish() (err error) {
 	defer panicOf(&err)
+	if err := w.w.Flush(); err != nil {
+		return err
+	}
+	w.out.hold()
 	if err := w.w.Close(); err != nil {
 		return err
 	}
-	w.t.writers.Put(w.w) // one that failed is in no known state and isn't reused
-	w.w = nil
-	return nil
+	return w.out.seal()
 }
 
 // panicOf turns a panic of parquet-go into an error.

@@ -575,4 +575,3 @@ func indexComplete(t *testing.T, b lake.Bucket) {
 		t.Error(err)
 	}
 }
-
