@@ -195,8 +195,17 @@ func (e *env) alertCommands(a *rule.Alert) []string {
 	if a.SourceIP != "" {
 		add("events", "--ip", a.SourceIP, "--since", since, "--until", until)
 	}
-	if len(a.Targets) > 0 {
-		add("events", "--target", a.Targets[0])
+	for _, t := range a.Targets {
+		switch {
+		case strings.HasPrefix(t, "AKIA") || strings.HasPrefix(t, "ASIA"):
+			add("events", "--key", t)
+		case strings.Contains(t, ":iam::aws:"): // AWS's own policy: everybody's target
+		default:
+			add("events", "--target", t)
+		}
+		if len(out) == 5 {
+			break
+		}
 	}
 	if a.State == rule.StateFinding {
 		add("alerts", "ack", a.ID, "--note", "expected, because …")

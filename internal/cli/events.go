@@ -38,7 +38,12 @@ CloudTrail wrote it under "record".`,
 				return runEvents(cmd.Context(), e, f)
 			}
 			var with string
-			cmd.LocalNonPersistentFlags().Visit(func(fl *pflag.Flag) { with = fl.Name })
+			cmd.Flags().Visit(func(fl *pflag.Flag) {
+				own := cmd.LocalNonPersistentFlags().Lookup(fl.Name) != nil
+				if own || strings.Contains(takesRange+" "+takesLimit, fl.Name) {
+					with = fl.Name
+				}
+			})
 			if with != "" {
 				return withHint(usagef("--%s does not go with an event id", with), "give filters, or an id")
 			}

@@ -112,6 +112,13 @@ func (e *env) prepare(cmd *cobra.Command) error {
 		delete(given, "format")
 	}
 	c, err := config.Load(config.Input{Flags: given, LookupEnv: e.lookupEnv, File: e.flags.configFile})
+	if cmd.Name() == cobra.ShellCompRequestCmd || cmd.Name() == cobra.ShellCompNoDescRequestCmd {
+		// What a shell asks for while somebody types is no place for errors.
+		if err == nil {
+			e.config = c
+		}
+		return nil
+	}
 	if err != nil {
 		return err
 	}

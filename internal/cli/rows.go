@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/iamtrack/iamtrack/internal/query"
 	"github.com/iamtrack/iamtrack/internal/render"
@@ -26,6 +27,7 @@ type rowsOptions struct {
 // answer took, and whether there is more.
 func (e *env) printRows(rows query.Rows, o rowsOptions) (err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
+	start := time.Now()
 	capped := &cappedRows{Rows: rows, left: o.limit, all: o.limit <= 0}
 	var n int
 	var write func(io.Writer) error
@@ -57,6 +59,9 @@ func (e *env) printRows(rows query.Rows, o rowsOptions) (err error) {
 		return err
 	}
 	s := rows.Stats()
+	if s.Elapsed == 0 { // not read to the end
+		s.Elapsed = time.Since(start)
+	}
 	text := fmt.Sprintf("%s in %s, %s of %s read", count(n, "row"), secondsText(s.Elapsed), bytesText(s.BytesScanned), count(s.Files, "file"))
 	if o.file != "" {
 		text += ", written to " + o.file
@@ -150,6 +155,9 @@ func (c *cappedRows) Next() ([]any, error) {
 	}
 	if c.left == 0 {
 		c.more = true
+		// Mostly one row more was asked for than is shown: this ends the
+		// result, and completes its Stats. What comes of it doesn't matter.
+		_, _ = c.Rows.Next()
 		return nil, io.EOF
 	}
 	c.left--

@@ -42,11 +42,18 @@ func runVerify(ctx context.Context, e *env) error {
 		if err != nil {
 			return fmt.Errorf("verify: %w", err)
 		}
-		if e.format() == render.JSON {
+		switch {
+		case e.format() == render.JSON:
 			err = e.document(func(w io.Writer) error {
 				return render.WriteJSON(w, verifyReport{res.Days, res.Events, res.Filtered, problems})
 			})
-		} else {
+		case len(problems) == 0 && e.format() == render.Table:
+			err = e.document(func(w io.Writer) error {
+				_, err := fmt.Fprintf(w, "%s, %s, %s: store and lake agree\n",
+					count(res.Days, "day"), count(res.Events, "event"), count(res.Filtered, "filtered event"))
+				return err
+			})
+		default:
 			cols := []render.Column{{Name: "where"}, {Name: "problem", Whole: true}}
 			err = e.answer(cols, func(p render.Printer) error {
 				for _, pr := range problems {
@@ -64,7 +71,6 @@ func runVerify(ctx context.Context, e *env) error {
 			return withHint(fmt.Errorf("verify: %s in %s", count(len(problems), "problem"), count(res.Days, "day")),
 				"a damaged day is written anew by importing its trail files again; `iamtrack export --rebuild` renews what the store knows of the lake")
 		}
-		e.note("%s, %s, %s: store and lake agree", count(res.Days, "day"), count(res.Events, "event"), count(res.Filtered, "filtered event"))
 		return nil
 	})
 }
