@@ -46,8 +46,7 @@ type put struct {
 type standing struct {
 	version event.Version
 	date    event.Date
-	at      int  // index in put.events; -1: the stored one
-	stored  bool // the table has the key, in whatever content
+	at      int // index in put.events; -1: the stored one
 }
 
 // Put implements Store.
@@ -62,7 +61,7 @@ func (s *sqlite) Put(ctx context.Context, events []event.Event, filtered []event
 			keys = append(keys, filtered[i].Key())
 		}
 		if err := findEvents(tx.each, keys, func(k event.Key, f Found) {
-			p.known[k] = standing{version: f.Version, date: f.Date, at: -1, stored: true}
+			p.known[k] = standing{version: f.Version, date: f.Date, at: -1}
 		}); err != nil {
 			return err
 		}
@@ -106,7 +105,7 @@ func (p *put) rank() error {
 			}
 		}
 		p.dirty[e.Date()] = true
-		p.known[key] = standing{version: version, date: e.Date(), at: i, stored: ok && have.stored}
+		p.known[key] = standing{version: version, date: e.Date(), at: i}
 	}
 	return nil
 }

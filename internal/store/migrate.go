@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"io/fs"
 	"strconv"
@@ -67,7 +68,7 @@ func (s *sqlite) schemaVersion(ctx context.Context, q querier) (int, error) {
 // migrate brings the schema up to date, each step in a transaction of its own.
 // Several processes may do so at once: each looks again once it may write.
 func (s *sqlite) migrate(ctx context.Context) error {
-	for {
+	for range len(migrations) + 1 {
 		version, err := s.schemaVersion(ctx, s.conn)
 		if err != nil {
 			return err
@@ -87,4 +88,5 @@ func (s *sqlite) migrate(ctx context.Context) error {
 			return err
 		}
 	}
+	return errors.New("the schema does not change")
 }

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bufio"
 	"errors"
 	"os"
 	"path/filepath"
@@ -67,28 +66,32 @@ func statfsMagic(folder string) (int64, error) {
 // networkFUSEType looks up a FUSE file system's type in the list of mounts.
 // Without that list it's taken for a local one.
 func networkFUSEType(folder string) string {
-	real, err := filepath.EvalSymlinks(folder)
+	resolved, err := filepath.EvalSymlinks(folder)
 	if err != nil {
 		return ""
 	}
-	f, err := os.Open("/proc/self/mountinfo")
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return ""
 	}
-	defer f.Close() //nolint:errcheck // read only
-	var best, name string
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		at, kind := parseMount(lines.Text())
-		// Of two mounts on one folder the later one is seen.
-		if under(real, at) && len(at) >= len(best) {
-			best, name = at, kind
-		}
-	}
-	if kind := strings.TrimPrefix(name, "fuse."); networkFUSE[kind] {
+	kind := strings.TrimPrefix(mountType(string(mounts), resolved), "fuse.")
+	if networkFUSE[kind] {
 		return kind
 	}
 	return ""
+}
+
+// mountType returns the type of what is mounted where a path lies.
+func mountType(mounts, path string) string {
+	var best, name string
+	for line := range strings.Lines(mounts) {
+		at, kind := parseMount(line)
+		// Of two mounts on one folder the later one is seen.
+		if under(path, at) && len(at) >= len(best) {
+			best, name = at, kind
+		}
+	}
+	return name
 }
 
 // parseMount reads where and what a line of mountinfo mounts.

@@ -41,6 +41,25 @@ func TestParseMount(t *testing.T) {
 	}
 }
 
+func TestMountType(t *testing.T) {
+	const mounts = `1 0 8:1 / / rw - ext4 /dev/sda rw
+2 1 0:1 / /home/me rw - fuse.gocryptfs x rw
+3 2 0:2 / /home/me/remote rw - fuse.sshfs host: rw
+4 2 0:3 / /home/me/remote rw - fuse.rclone host: rw
+5 1 0:4 / /home/men rw - nfs4 host: rw
+`
+	for path, want := range map[string]string{
+		"/etc": "ext4", "/home/me/x": "fuse.gocryptfs", "/home/me/remote": "fuse.rclone", "/home/me/remotely": "fuse.gocryptfs", "/home/men/a": "nfs4",
+	} {
+		if got := mountType(mounts, path); got != want {
+			t.Errorf("%s is on %q, want %q", path, got, want)
+		}
+	}
+	if name := networkFUSEType(t.TempDir()); name != "" {
+		t.Errorf("the temporary folder is on %s", name)
+	}
+}
+
 // A store on a network file system is refused before anything is made there.
 func TestNetworkFSRefused(t *testing.T) {
 	dir := t.TempDir()

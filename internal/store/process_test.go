@@ -316,11 +316,13 @@ func TestReadOnlyFolder(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		suffixes []string // files that the copy has
-		closed   bool
+		mode     fs.FileMode
 	}{
-		{"closed in order", []string{""}, true},
-		{"with a log left behind", []string{"", "-wal"}, false},
-		{"with a log and its index", []string{"", "-wal", "-shm"}, false},
+		{"closed in order", []string{""}, 0o400},
+		{"closed in order, only the folder is read-only", []string{""}, 0o600},
+		{"with a log left behind", []string{"", "-wal"}, 0o400},
+		{"with a log left behind, only the folder is read-only", []string{"", "-wal"}, 0o600},
+		{"with a log and its index", []string{"", "-wal", "-shm"}, 0o400},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			from := filepath.Join(t.TempDir(), "iamtrack.db")
@@ -329,7 +331,7 @@ func TestReadOnlyFolder(t *testing.T) {
 				t.Fatal(err)
 			}
 			st := dump(t, s)
-			if c.closed {
+			if len(c.suffixes) == 1 {
 				if err := s.Close(); err != nil {
 					t.Fatal(err)
 				}
@@ -342,7 +344,7 @@ func TestReadOnlyFolder(t *testing.T) {
 			}
 			cmd := helper(t, "read", path)
 			for from, to := range files {
-				copyFile(t, from, to, 0o400)
+				copyFile(t, from, to, c.mode)
 			}
 			if os.Geteuid() == 0 {
 				// Permissions don't bind root: nobody reads instead.

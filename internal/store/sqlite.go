@@ -14,10 +14,11 @@ import (
 
 // SQLiteOptions configure OpenSQLite; the zero value is the usual case.
 type SQLiteOptions struct {
-	// ReadOnly opens an existing store without ever writing to it or beside it:
-	// for read-only folders and copies. Writing methods then fail with
-	// ErrReadOnly, and so does everything until a store of an older version was
-	// opened once for writing.
+	// ReadOnly opens an existing store without ever writing to it: for read-only
+	// folders and copies, a log that a killed writer left beside it included.
+	// Writing methods then fail with ErrReadOnly, and so does opening a store of
+	// an older version, which must be opened once for writing first. (SQLite
+	// makes its -shm and -wal files beside the store where it can.)
 	ReadOnly bool
 	// Now is the clock of leases and jobs; nil means time.Now.
 	Now func() time.Time

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -158,15 +159,15 @@ func TestMigrations(t *testing.T) {
 	}
 
 	// A step that fails half-way leaves the schema as it was, and is named.
-	steps := append([]string(nil), migrations...)
-	withMigrations(t, append(steps, "ALTER TABLE meta ADD COLUMN extra TEXT; CREATE TABLE meta (a)"))
+	steps := slices.Clone(migrations)
+	withMigrations(t, slices.Concat(steps, []string{"ALTER TABLE meta ADD COLUMN extra TEXT; CREATE TABLE meta (a)"}))
 	_, err := OpenSQLite(t.Context(), path, SQLiteOptions{})
 	if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("schema %d", len(steps)+1)) || !strings.Contains(err.Error(), path) {
 		t.Fatalf("got %v", err)
 	}
 
 	// Several at once: each step is taken once.
-	migrations = append(steps, "ALTER TABLE meta ADD COLUMN extra TEXT", "CREATE TABLE more (a INTEGER) STRICT")
+	migrations = slices.Concat(steps, []string{"ALTER TABLE meta ADD COLUMN extra TEXT", "CREATE TABLE more (a INTEGER) STRICT"})
 	var wg sync.WaitGroup
 	for range 4 {
 		wg.Go(func() {

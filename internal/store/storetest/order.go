@@ -139,7 +139,7 @@ func Work(writer int) []func(context.Context, store.Store) error {
 			hot = append(hot, row{event: &e}, row{filtered: &d})
 			findings = append(findings, row{fact: &f}, row{fact: &g})
 		}
-		rows := append(hot, findings...)
+		rows := slices.Concat(hot, findings)
 		calls = append(calls, func(ctx context.Context, s store.Store) error { return apply(ctx, s, rows) })
 	}
 	return calls
