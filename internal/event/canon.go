@@ -469,8 +469,8 @@ func (c *canon) shape(ms []member) (hash uint64, first, second *shape) {
 		h = (h ^ ms[i].prefix) * 0x9e3779b97f4a7c15
 		h ^= h >> 29
 	}
-	i := h % uint64(len(c.known.shapes))
-	return h, &c.known.shapes[i], &c.known.shapes[i^1]
+	i := h % uint64(len(c.known.shapes)) &^ 1
+	return h, &c.known.shapes[i], &c.known.shapes[i+1]
 }
 
 // knownOrder returns the order of ms, nil when it isn't known. It doesn't trust

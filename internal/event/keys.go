@@ -173,10 +173,10 @@ func (t *keyTable) lookup(key []byte, prefix uint64) keyInfo {
 	if n > 8 {
 		last ^= binary.LittleEndian.Uint64(key[n-8:])
 	}
-	i := mix(prefix, last) % uint64(len(t.slots))
+	i := mix(prefix, last) % uint64(len(t.slots)) &^ 1
 	slot := &t.slots[i]
 	if slot.key != string(key) {
-		other := &t.slots[i^1]
+		other := &t.slots[i+1]
 		if other.key == string(key) {
 			return other.info
 		}

@@ -2,6 +2,7 @@ package event
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -334,4 +335,26 @@ func FuzzExcerpt(f *testing.F) {
 			checkScrub(t, string(before))
 		}
 	})
+}
+
+// TestMarks: every byte that suspicious must look at is marked, at every place.
+func TestMarks(t *testing.T) {
+	for at := range 8 {
+		for b := range 256 {
+			for _, fill := range []byte{'0', '9', 'A', 'Z', 'a', 'z', 0, 0xff, '/', ':'} {
+				var w [8]byte
+				for i := range w {
+					w[i] = fill
+				}
+				w[at] = byte(b)
+				marked := marks(binary.LittleEndian.Uint64(w[:]))>>(8*at+7)&1 == 1
+				if !marked && !isAlnum(byte(b)) && b != '`' {
+					t.Fatalf("%#x among %#x isn't marked", b, fill)
+				}
+				if marked && isAlnum(byte(b)) && isAlnum(fill) {
+					t.Fatalf("%#x among %#x is marked", b, fill)
+				}
+			}
+		}
+	}
 }

@@ -1,6 +1,9 @@
 package event
 
 import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
 	"strings"
 	"unicode/utf8"
 )
@@ -74,38 +77,100 @@ var triggers = func() (t [256]uint8) {
 	for _, b := range "JGDKBA" {
 		t[b] = trigToken
 	}
-	t['\\'] = trigEscape
 	return t
 }()
 
 const (
 	trigSeparator = 1
 	trigToken     = 2
-	trigEscape    = 3
 )
 
 // suspicious reports whether scrub might change s. It is the fast path of every
-// string of every record, so it only looks at what precedes a trigger.
+// string of every record: eight bytes at a time it finds what is neither letter
+// nor digit, and looks at what stands before (a name?) and behind (a token?).
 func suspicious(s []byte) bool {
-	for i, b := range s {
-		switch triggers[b] {
-		case 0:
-			continue
-		case trigSeparator:
-			if nameMayEndAt(s, i) {
-				return true
-			}
-		case trigToken:
-			if tokenMayStart(s, i) {
-				return true
-			}
-		default:
-			if i+3 < len(s) && s[i+1] == 'u' && s[i+2] == '0' && s[i+3] == '0' {
+	if tokenMayStart(s, 0) {
+		return true
+	}
+	i := 0
+	for ; i+8 <= len(s); i += 8 {
+		for hits := marks(binary.LittleEndian.Uint64(s[i:])); hits != 0; hits &= hits - 1 {
+			at := i + bits.TrailingZeros64(hits)>>3
+			if glance(s, at) && suspiciousAt(s, at) {
 				return true
 			}
 		}
 	}
+	for ; i < len(s); i++ {
+		if !isAlnum(s[i]) && glance(s, i) && suspiciousAt(s, i) {
+			return true
+		}
+	}
 	return false
+}
+
+// What a byte may be, for glance.
+const (
+	mayHead  = 1 << iota // the first letter of a token, or of BEGIN
+	mayEnd               // the last letter of a name, or between name and separator
+	mayAfter             // something that suspiciousAt must look behind of
+	maySep               // a separator
+)
+
+var glances = func() (t [256]uint8) {
+	for _, b := range "eIFAaB" {
+		t[b] |= mayHead
+	}
+	for _, b := range "ntdeylgraps12_-\"'\\ \t\r\n" {
+		t[b] |= mayEnd
+		if b >= 'a' && b <= 'z' {
+			t[b-0x20] |= mayEnd
+		}
+	}
+	t['%'] |= mayAfter
+	t['\\'] |= mayAfter
+	for _, b := range ":=> " {
+		t[b] |= maySep
+	}
+	return t
+}()
+
+// glance reports whether it is worth while to look around the byte at i. It is
+// small enough to be inlined.
+func glance(s []byte, i int) bool {
+	g := glances[s[i]]
+	return g&mayAfter != 0 || i+1 < len(s) && glances[s[i+1]]&mayHead != 0 ||
+		g&maySep != 0 && i > 0 && (glances[s[i-1]]&mayEnd != 0 || i > 2 && s[i-3] == '%')
+}
+
+// marks has the high bit set of each byte of w that is neither letter nor digit
+// nor a grave accent, and of some that are.
+func marks(w uint64) uint64 {
+	low := w & (ones * 0x7f)
+	below := (w - ones*'0') &^ w                                 // space to /, and controls
+	middle := (low + ones*(0x7f-'9')) & (ones*(0x7f+0x41) - low) // : to @
+	lower := low | ones*0x20                                     // [ to _ become { to DEL
+	upper := lower + ones*(0x7f-'z')                             // { to DEL
+	return (below | middle | upper | w) & highs
+}
+
+// suspiciousAt looks around a byte that is neither letter nor digit.
+func suspiciousAt(s []byte, i int) bool {
+	switch b := s[i]; b {
+	case ':', '=', '>', ' ':
+		if nameMayEndAt(s, i) {
+			return true
+		}
+	case '%':
+		if i+2 < len(s) && s[i+1] == '3' && nameMayEndAt(s, i) || tokenMayStart(s, i+3) {
+			return true
+		}
+	case '\\':
+		if i+3 < len(s) && s[i+1] == 'u' && s[i+2] == '0' && s[i+3] == '0' || tokenMayStart(s, i+2) {
+			return true
+		}
+	}
+	return tokenMayStart(s, i+1)
 }
 
 // nameMayEndAt reports whether a credential's name may precede the separator at
@@ -113,7 +178,14 @@ func suspicious(s []byte) bool {
 func nameMayEndAt(s []byte, i int) bool {
 	if s[i] == ' ' && i > 0 && s[i-1] != '"' && s[i-1] != '\'' {
 		// Only command line options have a bare space before their value.
-		return i > 2 && endsLikeName(s[:i])
+		if !endsLikeName(s[:i]) {
+			return false
+		}
+		start := i
+		for start > 0 && isNameByte(s[start-1]) {
+			start--
+		}
+		return s[start] == '-' || i-start >= maxNameLen
 	}
 	j := i
 	for j > 0 && i-j < maxGap {
@@ -175,19 +247,20 @@ func endsLikeName(s []byte) bool {
 	return s[n-1] == '_' || s[n-1] == '-'
 }
 
-// tokenMayStart reports whether a token's first letters, or a private key's
-// header, end at i.
+// tokenMayStart reports whether a token's first letters are at i.
 func tokenMayStart(s []byte, i int) bool {
-	if s[i] == 'B' {
-		return i > 0 && s[i-1] == '-'
+	if i+16 > len(s) {
+		return false // too short for any
 	}
-	if i < 2 {
-		return false
+	switch s[i] {
+	case 'B':
+		return i > 1 && s[i-1] == '-' && s[i-2] == '-' // -----BEGIN
+	case 'e':
+		return s[i+1] == 'y' && s[i+2] == 'J' && bytes.IndexByte(s[i:], '.') > 0
+	case 'I', 'F', 'A', 'a':
+		return len(s)-i >= minToken && tokenHead(string(s[i:i+4]))
 	}
-	if s[i] == 'J' && s[i-1] == 'y' && s[i-2] == 'e' {
-		return true
-	}
-	return i >= 3 && tokenHead(string(s[i-3:i+1]))
+	return false
 }
 
 // tokenHead reports whether an opaque token may start with these four letters:
@@ -227,8 +300,6 @@ func (sc *scrubber) at(i int) (from, to int) {
 		return sc.named(i)
 	}
 	switch {
-	case s[i] == '\\':
-		return 0, 0
 	case s[i] == 'B':
 		return pem(s, i)
 	case s[i] == 'J' && i >= 2 && s[i-2:i] == "ey" && i >= sc.noJWT:
@@ -337,7 +408,7 @@ func tokenEscape(hex string) bool {
 // boundary reports whether a token may start at i: not in the middle of a word.
 func boundary(s string, i int) bool {
 	b := s[i-1]
-	if !isAlnum(b) && b != '+' {
+	if !isAlnum(b) && b != '+' && b != '`' {
 		return true
 	}
 	if i >= 2 && s[i-2] == '\\' { // \n and the like
