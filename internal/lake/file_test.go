@@ -37,7 +37,6 @@ func parsed(t *testing.T, n int) []event.Event {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// The parser may reuse what strings point to.
 		out = append(out, e)
 	}
 	return out
