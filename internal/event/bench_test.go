@@ -45,22 +45,41 @@ func perRecord(b *testing.B, size int) {
 	b.ReportAllocs()
 }
 
-func BenchmarkSplitAndParse(b *testing.B) {
+// BenchmarkNext is what import does: a trail file, split and parsed.
+func BenchmarkNext(b *testing.B) {
 	data := typicalStream(benchRecords)
 	p := NewParser()
 	for b.Loop() {
 		s := NewSplitter(bytes.NewReader(data))
 		for {
-			raw, err := s.Next()
+			_, _, err := p.Next(s)
 			if err == io.EOF {
 				break
 			}
-			if _, err = p.Parse(raw.Data); err != nil {
+			if err != nil {
 				b.Fatal(err)
 			}
 		}
 	}
 	perRecord(b, len(data))
+}
+
+func BenchmarkParse(b *testing.B) {
+	var records [][]byte
+	size := 0
+	for i := range benchRecords {
+		records = append(records, fmt.Appendf(nil, typical[i%len(typical)], i))
+		size += len(records[i])
+	}
+	p := NewParser()
+	for b.Loop() {
+		for _, r := range records {
+			if _, err := p.Parse(r); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	perRecord(b, size)
 }
 
 func BenchmarkSplit(b *testing.B) {

@@ -36,6 +36,8 @@ type canon struct {
 	bad    int    // invalid UTF-8 bytes and surrogates that were replaced
 	fault  string // why run failed, at pos
 
+	stopAtList bool // fail where a list of records starts
+
 	tmp      []byte   // one decoded string
 	perm     []byte   // an object being put in order
 	sorted   []member // its members, in order
@@ -102,17 +104,7 @@ func (p path) child(f field) path {
 
 // run rewrites src, which must be one value and nothing else.
 func (c *canon) run(src []byte, redact bool) error {
-	c.src, c.pos, c.redact = src, 0, redact
-	c.out, c.members, c.escaped = c.out[:0], c.members[:0], c.escaped[:0]
-	c.bad, c.fault = 0, ""
-	c.cloudTrailEvent, c.detail = span{}, span{}
-	c.forget(pathRoot)
-	c.space()
-	root := pathOther
-	if redact {
-		root = pathRoot
-	}
-	ok := c.value(root, 0)
+	ok := c.begin(src, redact)
 	if ok {
 		c.space()
 		if c.pos < len(c.src) {
@@ -124,6 +116,34 @@ func (c *canon) run(src []byte, redact bool) error {
 		return &RejectError{Reason: "malformed JSON at byte " + strconv.Itoa(c.pos) + ": " + c.fault}
 	}
 	return nil
+}
+
+// prefix rewrites the record that src starts with; it returns its length, 0
+// when src doesn't hold all of it, or a list of records instead of one.
+func (c *canon) prefix(src []byte) int {
+	c.stopAtList = true
+	ok := c.begin(src, true)
+	c.stopAtList = false
+	c.src = nil
+	if !ok {
+		return 0
+	}
+	return c.pos
+}
+
+// begin rewrites the value that src starts with.
+func (c *canon) begin(src []byte, redact bool) bool {
+	c.src, c.pos, c.redact = src, 0, redact
+	c.out, c.members, c.escaped = c.out[:0], c.members[:0], c.escaped[:0]
+	c.bad, c.fault = 0, ""
+	c.cloudTrailEvent, c.detail = span{}, span{}
+	c.forget(pathRoot)
+	c.space()
+	root := pathOther
+	if redact {
+		root = pathRoot
+	}
+	return c.value(root, 0)
 }
 
 // forget drops what was captured of an object and those inside it, because the
@@ -148,6 +168,12 @@ func (c *canon) fail(why string) bool {
 }
 
 func (c *canon) space() {
+	if c.pos < len(c.src) && c.src[c.pos] <= ' ' {
+		c.skipSpace()
+	}
+}
+
+func (c *canon) skipSpace() {
 	for c.pos < len(c.src) {
 		switch c.src[c.pos] {
 		case ' ', '\t', '\n', '\r':
@@ -304,6 +330,9 @@ func (c *canon) object(p path, depth int) bool {
 				c.forget(child)
 			}
 			from := c.pos
+			if p == pathRoot && m.info.field == fList && c.stopAtList && c.peek() == '[' {
+				return c.fail("a list of records")
+			}
 			if c.redact && m.info.flags&keySecret != 0 {
 				c.redact = false // no need to look for credentials in one
 				ok := c.value(pathOther, depth)
@@ -518,8 +547,8 @@ func (c *canon) key(m *member, start int) bool {
 	if c.peek() != '"' {
 		return c.fail("expected a key")
 	}
-	p := c.pos + 1
-	end := plainEnd(c.src, p)
+	p, at := c.pos+1, len(c.out)
+	end := c.copyPlain(c.pos)
 	if end >= len(c.src) {
 		c.pos = end
 		return c.fail("a string has no end")
@@ -537,7 +566,7 @@ func (c *canon) key(m *member, start int) bool {
 		}
 	}
 	if info.flags&keyUnsafe == 0 {
-		c.out = append(c.out, c.src[p-1:end+1]...)
+		c.out = append(c.out, '"')
 		c.pos = end + 1
 	} else {
 		if !c.decode(p, end) {
@@ -551,7 +580,7 @@ func (c *canon) key(m *member, start int) bool {
 		m.prefix = prefixOf([]byte(key))
 		c.escaped = append(c.escaped, key)
 		m.escaped = int32(len(c.escaped))
-		c.out = appendQuoted(c.out, key)
+		c.out = appendQuoted(c.out[:at], key)
 	}
 	m.info = info
 	c.space()
@@ -567,35 +596,56 @@ func (c *canon) key(m *member, start int) bool {
 
 // string reads a string value and writes it, without credentials.
 func (c *canon) string() bool {
-	p := c.pos + 1
-	end := plainEnd(c.src, p)
+	p, at := c.pos+1, len(c.out)
+	end := c.copyPlain(c.pos)
 	if end >= len(c.src) {
 		c.pos = end
 		return c.fail("a string has no end")
 	}
+	text := c.src[p:end]
 	if c.src[end] == '"' {
-		s := c.src[p:end]
 		c.pos = end + 1
-		if c.redact && suspicious(s) {
-			if t, changed := scrub(string(s)); changed {
-				c.out = appendQuoted(c.out, t)
-				return true
-			}
+		c.out = append(c.out, '"')
+	} else {
+		if !c.decode(p, end) {
+			return false
 		}
-		c.out = append(c.out, c.src[p-1:end+1]...)
-		return true
+		text = c.tmp
+		c.out = appendQuoted(c.out[:at], text)
 	}
-	if !c.decode(p, end) {
-		return false
-	}
-	if c.redact && suspicious(c.tmp) {
-		if t, changed := scrub(string(c.tmp)); changed {
-			c.out = appendQuoted(c.out, t)
-			return true
+	if c.redact && suspicious(text) {
+		if t, changed := scrub(string(text)); changed {
+			c.out = appendQuoted(c.out[:at], t)
 		}
 	}
-	c.out = appendQuoted(c.out, c.tmp)
 	return true
+}
+
+// copyPlain appends the quote at p and the plain text behind it to out. It
+// returns the index of the first byte that isn't plain; see plainEnd.
+func (c *canon) copyPlain(p int) int {
+	src, n := c.src, len(c.out)
+	if cap(c.out)-n < len(src)-p+16 {
+		c.out = slices.Grow(c.out, len(src)-p+16)
+	}
+	out := c.out[:cap(c.out)]
+	out[n] = '"'
+	n++
+	p++
+	for p+8 <= len(src) {
+		w := binary.LittleEndian.Uint64(src[p:])
+		binary.LittleEndian.PutUint64(out[n:], w)
+		if hit := special(w); hit != 0 {
+			k := bits.TrailingZeros64(hit) >> 3
+			c.out = out[:n+k]
+			return p + k
+		}
+		p, n = p+8, n+8
+	}
+	end := plainEnd(src, p)
+	n += copy(out[n:], src[p:end])
+	c.out = out[:n]
+	return end
 }
 
 // decode puts the string that starts at p (after its quote) into tmp; the bytes
@@ -649,12 +699,7 @@ const (
 // character or non-ASCII; len(b) when there is none. Eight bytes at a time.
 func plainEnd(b []byte, i int) int {
 	for ; i+8 <= len(b); i += 8 {
-		w := binary.LittleEndian.Uint64(b[i:])
-		quote := w ^ (ones * '"')
-		slash := w ^ (ones * '\\')
-		// The lowest set bit is exact; borrows only spoil the bytes above it.
-		hit := ((quote-ones)&^quote | (slash-ones)&^slash | (w-ones*0x20)&^w | w) & highs
-		if hit != 0 {
+		if hit := special(binary.LittleEndian.Uint64(b[i:])); hit != 0 {
 			return i + bits.TrailingZeros64(hit)>>3
 		}
 	}
@@ -664,6 +709,14 @@ func plainEnd(b []byte, i int) int {
 		}
 	}
 	return i
+}
+
+// special has the high bit set of the first byte of w that isn't plain. Borrows
+// spoil the bytes above it.
+func special(w uint64) uint64 {
+	quote := w ^ (ones * '"')
+	slash := w ^ (ones * '\\')
+	return ((quote-ones)&^quote | (slash-ones)&^slash | (w-ones*0x20)&^w | w) & highs
 }
 
 // prefixAt returns the sort prefix of the key b[p:end].

@@ -85,18 +85,18 @@ func TestCorpus(t *testing.T) {
 				}
 				s := NewSplitter(bytes.NewReader(corpusStream(t, path)))
 				for {
-					raw, err := s.Next()
+					e, raw, err := p.Next(s)
+					var reject *RejectError
+					if errors.As(err, &reject) {
+						rejected++
+						continue
+					}
 					if errors.Is(err, io.EOF) {
 						return nil
 					}
 					if err != nil {
 						t.Errorf("%s: %v", path, err)
 						return nil
-					}
-					e, perr := p.Parse(raw.Data)
-					if perr != nil {
-						rejected++
-						continue
 					}
 					reassembles(t, again, raw.Data, &e)
 					got.Events++

@@ -53,6 +53,7 @@ const (
 	// Envelopes.
 	fCloudTrailEvent
 	fDetail
+	fList // Records or Events
 
 	// Keys of ours in Rest; see rest.go.
 	fAbsent
@@ -100,6 +101,7 @@ var fieldNames = [numFields]string{
 
 	fCloudTrailEvent: "CloudTrailEvent",
 	fDetail:          "detail",
+	fList:            "Records",
 
 	fAbsent: keyAbsent,
 	fWhole:  keyWhole,
@@ -110,6 +112,7 @@ var fieldByName = func() map[string]field {
 	for f := fNone + 1; f < numFields; f++ {
 		m[fieldNames[f]] = f
 	}
+	m["Events"] = fList
 	return m
 }()
 

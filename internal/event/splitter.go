@@ -214,6 +214,43 @@ func (s *Splitter) Next() (Raw, error) {
 	}
 }
 
+// buffered returns what is in memory from the next value on, if that is an
+// object for sure and nothing but it has to be done: Parser.Next then finds its
+// end by itself, and takes it.
+func (s *Splitter) buffered() []byte {
+	if s.fail != nil {
+		return nil
+	}
+	i, comma := s.pos, s.mode != modeAfter
+	for ; i < len(s.buf); i++ {
+		switch b := s.buf[i]; {
+		case b == ' ' || b == '\n' || b == '\r' || b == '\t':
+		case b == ',' && !comma:
+			comma = true
+		case b == '{' && comma && s.mode != modeWrapper:
+			s.pos, s.keep = i, i
+			if s.mode == modeAfter {
+				s.mode = modeElement
+			}
+			return s.buf[i:]
+		default:
+			return nil
+		}
+	}
+	return nil
+}
+
+// take returns the first n bytes that buffered returned as a value.
+func (s *Splitter) take(n int) Raw {
+	raw := Raw{Data: s.buf[s.pos : s.pos+n], Offset: s.base + int64(s.pos), Length: int64(n)}
+	s.pos += n
+	if s.mode != modeTop {
+		s.mode = modeAfter
+	}
+	s.some = true
+	return raw
+}
+
 // skipMark skips a UTF-8 byte order mark.
 func (s *Splitter) skipMark() {
 	for len(s.buf) < 3 && s.more() {

@@ -128,6 +128,62 @@ func TestSplitAnywhere(t *testing.T) {
 	})
 }
 
+// parsed returns what Parser.Next makes of a stream, or Splitter.Next and
+// Parse, one after the other.
+func parsed(r io.Reader, together bool) (out []string) {
+	s, p := NewSplitter(r), NewParser()
+	for {
+		var e Event
+		var raw Raw
+		var err error
+		if together {
+			e, raw, err = p.Next(s)
+		} else if raw, err = s.Next(); err == nil {
+			if err = error(raw.Err); raw.Err == nil {
+				e, err = p.Parse(raw.Data)
+			}
+		}
+		var rejected *RejectError
+		switch {
+		case err == nil:
+			out = append(out, fmt.Sprintf("%d+%d %s %x", raw.Offset, raw.Length, e.EventID, e.RecordHash))
+		case errors.As(err, &rejected):
+			out = append(out, fmt.Sprint(raw.Reject(err)))
+		default:
+			return append(out, err.Error())
+		}
+	}
+}
+
+// TestParserNext: splitting and parsing in one is the same as one by one.
+func TestParserNext(t *testing.T) {
+	all := string(typicalStream(8))
+	records := all[len(`{"Records":[`) : len(all)-2]
+	rec := fmt.Sprintf(typical[1], 1)
+	inputs := []string{
+		all, "[" + records + "]", strings.ReplaceAll(records, `},{"eventV`, "}\n{\"eventV"), rec + rec + all + rec + "\n" + all,
+		`{"Events":[{"CloudTrailEvent":` + jsonString(rec) + `}]}`, rec + `{"eventTime":"2026-05-04T09:12:44Z","Records":[1]} {"Records":[` + rec + `,x` + rec,
+		rec + `{"Rec\u006frds":[` + rec + `]}`, rec + "{\"a\" 1}\n" + rec, `[` + rec + ` ` + rec + `]`, `[` + rec + `,,` + rec + `]`, `[,` + rec,
+		all[:len(all)-500], rec + strings.Repeat(" ", 100) + rec[:300],
+	}
+	for _, c := range splitCases {
+		inputs = append(inputs, c.in, rec+c.in, "["+rec+","+c.in)
+	}
+	for _, in := range inputs {
+		want := parsed(strings.NewReader(in), false)
+		for _, r := range []io.Reader{strings.NewReader(in), iotest.OneByteReader(strings.NewReader(in)), iotest.HalfReader(strings.NewReader(in)), &pieces{data: in, sizes: []int{900, 13, 2000}}} {
+			if got := parsed(r, true); !slices.Equal(got, want) {
+				t.Fatalf("%.300s\ngot  %q\nwant %q", in, got, want)
+			}
+		}
+	}
+	big := `{"eventTime":"2026-05-04T09:12:44Z","a":"` + strings.Repeat("z", MaxRecord) + `"}`
+	in := rec + "\n" + big + "\n" + rec
+	if got, want := parsed(strings.NewReader(in), true), parsed(strings.NewReader(in), false); !slices.Equal(got, want) || len(got) != 4 {
+		t.Errorf("got %.1000q, want %.1000q", got, want)
+	}
+}
+
 // pieces reads in pieces of given sizes, some of them empty.
 type pieces struct {
 	data  string
@@ -294,6 +350,9 @@ func FuzzSplitter(f *testing.F) {
 		again, err2 := split(iotest.OneByteReader(bytes.NewReader(in)))
 		if !slices.Equal(got, again) || fmt.Sprint(err) != fmt.Sprint(err2) {
 			t.Fatalf("one byte at a time: %q, %v\nat once: %q, %v", again, err2, got, err)
+		}
+		if a, b := parsed(bytes.NewReader(in), true), parsed(bytes.NewReader(in), false); !slices.Equal(a, b) {
+			t.Fatalf("together %q, one by one %q", a, b)
 		}
 		want, valid := decodeAll(in)
 		if !valid {
