@@ -55,7 +55,7 @@ type canon struct {
 // memory is what a canon that is used again and again remembers of keys.
 type memory struct {
 	keys   keyTable
-	shapes [256]shape
+	shapes [512]shape
 }
 
 // span is a part of a buffer; end 0 means none.
@@ -441,7 +441,7 @@ func (c *canon) order(start, base int) {
 	c.sorted, c.perm = c.sorted[:0], append(c.perm[:0], '{')
 	if turn := c.knownOrder(start, ms); turn != nil {
 		for _, i := range turn {
-			c.place(start, ms[i])
+			c.place(start, &ms[i])
 		}
 	} else {
 		c.unsorted = append(c.unsorted[:0], ms...)
@@ -450,7 +450,7 @@ func (c *canon) order(start, base int) {
 		for i := range ms {
 			// Duplicates are adjacent, in order of appearance: the last wins.
 			if i+1 == len(ms) || c.compare(start, &ms[i], &ms[i+1]) != 0 {
-				c.place(start, ms[i])
+				c.place(start, &ms[i])
 			}
 		}
 	}
@@ -464,8 +464,8 @@ func (c *canon) order(start, base int) {
 }
 
 // place appends a member to the object being put in order.
-func (c *canon) place(start int, m member) {
-	at := int32(len(c.perm))
+func (c *canon) place(start int, from *member) {
+	at, m := int32(len(c.perm)), *from
 	if m.mask {
 		c.perm = append(c.perm, c.out[start+int(m.start):start+int(m.val)]...)
 		c.perm = append(c.perm, `"`+redacted+`"`...)
