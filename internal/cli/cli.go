@@ -9,7 +9,8 @@
 //
 // Exit codes: 0 done; 1 failed; 2 wrong usage (flags, arguments, settings); 3
 // done in part, with what is missing on standard error. An answer without rows
-// is an answer: 0.
+// is an answer: 0. A data directory without data is a failure, in every format:
+// a mistyped folder must not look as if nothing had happened.
 //
 // Nothing here is global: env carries the streams, the clock and the
 // environment, so that tests run commands as often and as they like.

@@ -51,8 +51,7 @@ func scriptMain() int {
 }
 
 // faultHook reads "POINT=kill", "POINT=error" or either with ":N": the process
-// dies, or the step fails, when the point is reached for the N-th time (1). A
-// point of "list" prints every point as it is reached.
+// dies, or the step fails, when the point is reached for the N-th time (1).
 func faultHook(text string) (fault.Hook, error) {
 	point, what, ok := strings.Cut(text, "=")
 	what, nth, counted := strings.Cut(what, ":")

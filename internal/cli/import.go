@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -90,7 +91,47 @@ func (e *env) importInto(ctx context.Context, a *app.App, o importOptions) (coll
 	if err != nil {
 		return sum, fmt.Errorf("import: %w", err)
 	}
-	return sum, nil
+	return sum, e.rememberImport(ctx, a, sum)
+}
+
+// metaLastImport is the store's key for what status tells of the last import.
+const metaLastImport = "last_import"
+
+// lastImport is what is kept of an import.
+type lastImport struct {
+	Ended       time.Time           `json:"ended"`
+	Files       int                 `json:"files"`
+	Records     int64               `json:"records"`
+	FailedFiles []collect.FileError `json:"failed_files"` // the first of them
+	Failed      int                 `json:"failed"`       // how many there were
+}
+
+func (e *env) rememberImport(ctx context.Context, a *app.App, s collect.Summary) error {
+	const most = 100 // a folder of other files must not fill the store
+	text, err := json.Marshal(lastImport{
+		Ended: e.now().UTC(), Files: s.Files, Records: s.Records,
+		FailedFiles: s.FailedFiles[:min(most, len(s.FailedFiles))], Failed: len(s.FailedFiles),
+	})
+	if err == nil {
+		err = a.Store.SetMeta(ctx, metaLastImport, string(text))
+	}
+	if err != nil {
+		return fmt.Errorf("note the import for status: %w", err)
+	}
+	return nil
+}
+
+// recallImport returns what is known of the last import; nil when there was none.
+func recallImport(ctx context.Context, a *app.App) (*lastImport, error) {
+	text, err := a.Store.Meta(ctx, metaLastImport)
+	if err != nil || text == "" {
+		return nil, err
+	}
+	var l lastImport
+	if err := json.Unmarshal([]byte(text), &l); err != nil {
+		return nil, fmt.Errorf("read what was noted of the last import: %w", err)
+	}
+	return &l, nil
 }
 
 // importText is the summary for people.

@@ -93,8 +93,7 @@ func (e *env) prepare(cmd *cobra.Command) error {
 		if flag == nil || !flag.Changed {
 			continue
 		}
-		switch name {
-		case "since", "until", "limit":
+		if name == "since" || name == "until" || name == "limit" {
 			if !slices.Contains(accepted, name) {
 				return withHint(usagef("--%s does not apply to `%s`", name, cmd.CommandPath()), "`"+cmd.CommandPath()+" --help` shows what does")
 			}

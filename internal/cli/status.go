@@ -47,11 +47,21 @@ func runStatus(ctx context.Context, e *env) error {
 		if s.Events == 0 && s.Filtered == 0 {
 			e.note("no event yet: %s", noDataHint)
 		}
-		return e.object(s, func() string { return e.statusText(&s) })
+		last, err := recallImport(ctx, a)
+		if err != nil {
+			return fmt.Errorf("status: %w", err)
+		}
+		return e.object(statusView{s, last}, func() string { return e.statusText(&s, last) })
 	})
 }
 
-func (e *env) statusText(s *app.Status) string {
+// statusView is what `status --format json` prints.
+type statusView struct {
+	app.Status
+	LastImport *lastImport `json:"last_import"`
+}
+
+func (e *env) statusText(s *app.Status, last *lastImport) string {
 	t := e.newPage()
 	t.line(e.paint(render.Bold, count(s.Events, "event")) + " in " + count(s.Days, "day") + dayRange(s))
 	if b := byCategory(s.Categories); b != "" {
@@ -78,6 +88,20 @@ func (e *env) statusText(s *app.Status) string {
 			t.field(state, text)
 		} else if state == rule.StateFinding {
 			t.field(state, "none")
+		}
+	}
+	if last != nil {
+		t.heading("Last import")
+		t.field("ended", e.timeText(last.Ended.UnixMilli()))
+		t.field("read", count(last.Records, "record")+" in "+count(last.Files, "file"))
+		for i, f := range last.FailedFiles {
+			if i == 10 {
+				break
+			}
+			t.field("not read", f.Path+": "+f.Error)
+		}
+		if more := last.Failed - min(10, len(last.FailedFiles)); more > 0 {
+			t.line("  and " + count(more, "more file"))
 		}
 	}
 	t.heading("Storage")
