@@ -3,6 +3,7 @@ package collect
 import (
 	"context"
 	"maps"
+	"math"
 	"runtime"
 	"slices"
 	"sync"
@@ -34,6 +35,8 @@ type dayRows struct {
 	filtered []event.Filtered
 	size     int64
 	files    map[int]struct{}
+	// complete: no file still to be read is named for the day, or before.
+	complete bool
 }
 
 // eventSize estimates the memory that an event holds, in bytes.
@@ -159,7 +162,6 @@ type part struct {
 	days       []*dayRows
 	rejected   []store.Rejected
 	rejectedOf map[int]struct{}
-	all        bool // the input has ended: nothing more comes for these days
 
 	// results of the flush, for the summary
 	mu     sync.Mutex
@@ -200,8 +202,8 @@ func (im *importer) newPart() *part {
 
 func (im *importer) takeAll() *part {
 	p := im.newPart()
-	p.all = true
 	for _, d := range im.held.days {
+		d.complete = true
 		p.days = append(p.days, d)
 	}
 	im.held = heap{}
@@ -214,7 +216,7 @@ func (im *importer) takePart() *part {
 	p := im.newPart()
 	im.held.rejected, im.held.rejectedOf = nil, nil
 	im.held.size -= int64(len(p.rejected)) * 1024
-	open := event.Date(1<<31 - 1)
+	open := event.Date(math.MinInt32)
 	for i := range im.files {
 		f := &im.files[i]
 		if f.ended {
@@ -246,6 +248,7 @@ func (im *importer) takePart() *part {
 		if im.held.size <= goal && d.date >= open {
 			break
 		}
+		d.complete = d.date < open
 		p.days = append(p.days, d)
 		im.held.size -= d.size
 		delete(im.held.days, d.date)
@@ -344,14 +347,22 @@ func (p *Pipeline) writeDays(ctx context.Context, part *part, dirty map[event.Da
 			stale[d] = true
 		}
 	}
-	if len(stale) > 0 {
-		if err := p.Store.MarkDirty(ctx, slices.Collect(maps.Keys(stale))); err != nil {
-			return err
+	mark := maps.Clone(stale)
+	for i, d := range part.days {
+		// A day is dirty until its file and the store's record of it agree.
+		if !entangled[d.date] && !p.staged(d, &found[i]) {
+			mark[d.date] = true
 		}
 	}
+	marks, err := p.markDirty(ctx, slices.Sorted(maps.Keys(mark)))
+	if err != nil {
+		return err
+	}
+	for d := range stale {
+		delete(marks, d)
+	}
 	err = parallel(func(ctx context.Context, i int) error {
-		d := part.days[i]
-		return p.writeDay(ctx, part, d, &found[i], dirty, stale[d.date])
+		return p.writeDay(ctx, part, part.days[i], &found[i], dirty, marks)
 	})
 	if err != nil {
 		return err
@@ -364,12 +375,11 @@ func (p *Pipeline) writeDays(ctx context.Context, part *part, dirty map[event.Da
 		if err != nil {
 			return err
 		}
-		if len(c.dirty) > 0 {
-			if err := p.Store.MarkDirty(ctx, c.dirty); err != nil {
-				return err
-			}
+		marks, err := p.markDirty(ctx, append(c.dirty, d.date))
+		if err != nil {
+			return err
 		}
-		if err := p.writeDay(ctx, part, d, &c, dirty, false); err != nil {
+		if err := p.writeDay(ctx, part, d, &c, dirty, marks); err != nil {
 			return err
 		}
 	}
@@ -413,8 +423,8 @@ func (p *Pipeline) dirtySet(ctx context.Context) (map[event.Date]int64, error) {
 
 // writeDay stores what a day's rows turned out to be, findings first: a few
 // rows, or part of a day whose rest is still to come, go to the hot store, many
-// straight in the day's file. With stale, the day stays dirty.
-func (p *Pipeline) writeDay(ctx context.Context, part *part, d *dayRows, c *classified, dirty map[event.Date]int64, stale bool) (err error) {
+// straight in the day's file, which is clean then if marks has it.
+func (p *Pipeline) writeDay(ctx context.Context, part *part, d *dayRows, c *classified, dirty, marks map[event.Date]int64) (err error) {
 	if err := fault.At("collect.record.before"); err != nil {
 		return err
 	}
@@ -432,12 +442,11 @@ func (p *Pipeline) writeDay(ctx context.Context, part *part, d *dayRows, c *clas
 			return err
 		}
 	}
-	rows := len(c.winners) + len(d.filtered)
-	staged := rows <= smallDay && (d.date >= p.hotSince() || !part.all)
+	staged := p.staged(d, c)
 	if staged {
 		err = p.Store.Put(ctx, c.winners, d.filtered)
 	} else {
-		err = p.mergeDay(ctx, d, c, dirty, stale)
+		err = p.mergeDay(ctx, d, c, dirty, marks[d.date])
 	}
 	if err != nil {
 		return err
@@ -452,20 +461,23 @@ func (p *Pipeline) writeDay(ctx context.Context, part *part, d *dayRows, c *clas
 	return fault.At("collect.store.after")
 }
 
-// mergeDay merges rows into the day's files.
-func (p *Pipeline) mergeDay(ctx context.Context, d *dayRows, c *classified, dirty map[event.Date]int64, stale bool) error {
-	// The day is dirty until its file and the store's record of it agree.
-	if err := p.Store.MarkDirty(ctx, []event.Date{d.date}); err != nil {
-		return err
-	}
-	day := store.DirtyDay{Date: d.date}
-	if !stale {
-		marks, err := p.dirtySet(ctx)
-		if err != nil {
-			return err
+// staged says whether a day's rows go to the hot store.
+func (p *Pipeline) staged(d *dayRows, c *classified) bool {
+	return len(c.winners)+len(d.filtered) <= smallDay && (d.date >= p.hotSince() || !d.complete)
+}
+
+// markDirty makes days dirty and returns the marks of all dirty days.
+func (p *Pipeline) markDirty(ctx context.Context, dates []event.Date) (map[event.Date]int64, error) {
+	if len(dates) > 0 {
+		if err := p.Store.MarkDirty(ctx, dates); err != nil {
+			return nil, err
 		}
-		day.Mark = marks[d.date]
 	}
+	return p.dirtySet(ctx)
+}
+
+// mergeDay merges rows into the day's files.
+func (p *Pipeline) mergeDay(ctx context.Context, d *dayRows, c *classified, dirty map[event.Date]int64, mark int64) error {
 	var losers map[store.ConflictRef]bool
 	if _, was := dirty[d.date]; was || len(c.losers) > 0 {
 		var err error
@@ -473,7 +485,7 @@ func (p *Pipeline) mergeDay(ctx context.Context, d *dayRows, c *classified, dirt
 			return err
 		}
 	}
-	_, err := p.exportDay(ctx, day, lake.Input{Events: sliceSeq(c.winners), Filtered: sliceSeq(d.filtered)}, losers)
+	_, err := p.exportDay(ctx, store.DirtyDay{Date: d.date, Mark: mark}, lake.Input{Events: sliceSeq(c.winners), Filtered: sliceSeq(d.filtered)}, losers)
 	return err
 }
 
