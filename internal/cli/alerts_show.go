@@ -199,7 +199,7 @@ func (e *env) alertCommands(a *rule.Alert) []string {
 		switch {
 		case strings.HasPrefix(t, "AKIA") || strings.HasPrefix(t, "ASIA"):
 			add("events", "--key", t)
-		case strings.Contains(t, ":iam::aws:"): // AWS's own policy: everybody's target
+		case strings.Contains(t, ":iam::aws:"), strings.Contains(t, "*"), t == a.AccountID: // everybody's target
 		default:
 			add("events", "--target", t)
 		}

@@ -175,12 +175,16 @@ func runQuery(ctx context.Context, e *env, o queryOptions, name string) error {
 		return withHint(usagef("%v", err), "`iamtrack query show "+q.Name+"` explains the query")
 	}
 	e.debug("SQL: %s", text)
+	ifNone := ""
+	if e.since.IsZero() {
+		ifNone = fmt.Sprintf("this query looks back %s: --since asks for more, such as --since 2020-01-01", count(q.LookBackDays, "day"))
+	}
 	return e.asking(ctx, "query", func(_ *app.App, engine *duckdb.Engine) error {
 		rows, err := q.Run(ctx, engine, p)
 		if err != nil {
 			return fmt.Errorf("query %s: %w", q.Name, err)
 		}
-		return e.printRows(rows, rowsOptions{columns: q.Table, limit: limit, file: o.file})
+		return e.printRows(rows, rowsOptions{columns: q.Table, limit: limit, file: o.file, ifNone: ifNone})
 	})
 }
 

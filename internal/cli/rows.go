@@ -19,6 +19,8 @@ type rowsOptions struct {
 	limit int
 	// file takes the result instead of standard output.
 	file string
+	// ifNone is said when there is no row.
+	ifNone string
 	// style is asked for a column's style by name.
 	style func(name string) render.Column
 }
@@ -67,6 +69,9 @@ func (e *env) printRows(rows query.Rows, o rowsOptions) (err error) {
 		text += ", written to " + o.file
 	}
 	e.note("%s", text)
+	if n == 0 && o.ifNone != "" {
+		e.note("%s", o.ifNone)
+	}
 	if capped.more || s.Truncated {
 		e.note("there are more rows: --limit 0 shows all")
 	}
