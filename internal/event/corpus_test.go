@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -169,5 +170,41 @@ func reassembles(t testing.TB, p *Parser, raw []byte, e *Event) {
 	}
 	if !e.valid() {
 		t.Fatalf("a column isn't UTF-8: %+v", e)
+	}
+}
+
+// TestCorpusForms: the records that LookupEvents wraps are those of the trail,
+// so that importing both adds nothing.
+func TestCorpusForms(t *testing.T) {
+	root := corpus(t)
+	read := func(folder string) map[Key]int64 {
+		core := map[Key]int64{}
+		p := NewParser()
+		err := filepath.WalkDir(filepath.Join(root, folder), func(path string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() || !isData(path) {
+				return err
+			}
+			s := NewSplitter(bytes.NewReader(corpusStream(t, path)))
+			for {
+				e, _, err := p.Next(s)
+				if errors.Is(err, io.EOF) {
+					return nil
+				}
+				if err != nil {
+					return err
+				}
+				if e.Category != CategoryOther {
+					core[e.Key()] = e.RecordHash
+				}
+			}
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return core
+	}
+	trail, lookup := read("sans504-s3-ransomware"), read("lookup-events-sans504")
+	if len(trail) != 130 || !maps.Equal(trail, lookup) {
+		t.Errorf("%d core events in the trail, %d in the look-ups, equal %v", len(trail), len(lookup), maps.Equal(trail, lookup))
 	}
 }

@@ -2,8 +2,9 @@
 // and flattened into the columns that rules, SQL and every answer use.
 //
 // A Splitter cuts a stream (any accepted file form) into single JSON values, a
-// Parser turns each value into an Event or a *RejectError, and Event.Record
-// reassembles the canonical redacted record byte for byte. The package is pure:
+// Parser turns each value into an Event or a *RejectError (Parser.Next does both
+// at once), and Event.Record reassembles the canonical redacted record byte for
+// byte. The package is pure:
 // it reads no clock, no file and no setting, so that the same bytes give the
 // same Event everywhere. What is interesting is package filter's business, what
 // is dangerous is package rule's; storing is done by store and lake.

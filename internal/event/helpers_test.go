@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"unicode/utf8"
 )
 
 // diff says how two events differ.
@@ -18,4 +19,14 @@ func diff(a, b *Event) string {
 
 func sortedKeys(m map[string]any) []string {
 	return slices.Sorted(maps.Keys(m))
+}
+
+// valid reports whether every string column is UTF-8.
+func (e *Event) valid() bool {
+	for f := fNone; f < numFields; f++ {
+		if s := e.stringColumn(f); s != nil && !utf8.ValidString(*s) {
+			return false
+		}
+	}
+	return utf8.ValidString(e.Rest)
 }

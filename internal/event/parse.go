@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
-	"unicode/utf8"
 )
 
 // Parser turns JSON values into events. It reuses its buffers and remembers
@@ -384,14 +383,4 @@ func (p *Parser) isRoleSession() bool {
 	v := p.vals[fType]
 	t := p.c.out[v.start:v.end]
 	return string(t) == `"AssumedRole"` || string(t) == `"Role"`
-}
-
-// valid reports whether every string column is UTF-8; only tests need it.
-func (e *Event) valid() bool {
-	for f := fNone; f < numFields; f++ {
-		if s := e.stringColumn(f); s != nil && !utf8.ValidString(*s) {
-			return false
-		}
-	}
-	return utf8.ValidString(e.Rest)
 }

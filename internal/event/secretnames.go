@@ -58,8 +58,8 @@ func set(words string) map[string]bool {
 // maxNameLen bounds the names that are looked at, in bytes.
 const maxNameLen = 128
 
-// fold lowers ASCII letters and drops "_", "-" and "."; it returns "" for names
-// too long to be looked at... except that their end still is.
+// fold lowers ASCII letters and drops "_", "-", "." and spaces. Of a name that is
+// too long it looks at the end.
 func fold(name string, buf *[maxNameLen]byte) string {
 	if len(name) > maxNameLen {
 		name = name[len(name)-maxNameLen:] // suffix rules still hold

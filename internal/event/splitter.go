@@ -66,7 +66,14 @@ type Splitter struct {
 	some  bool    // a value, or an array of values, was seen
 	sum   hash.Hash
 	head  []byte
+
+	reached int64 // how far value has looked
+	wasted  int64 // bytes that were looked at again because of bad lines
 }
+
+// maxWasted bounds wasted: hostile lines may each look like the start of all
+// that follows.
+const maxWasted = 64 << 20
 
 type mode uint8
 
@@ -366,6 +373,7 @@ func (s *Splitter) value(sc *scanner) (Raw, scanState) {
 	for {
 		n, state := sc.scan(s.buf[scanned:])
 		scanned += n
+		s.reached = s.base + int64(scanned)
 		if !large && s.base+int64(scanned)-start > MaxRecord && state != scanArray {
 			large = true
 			s.begin(s.buf[s.keep:scanned])
@@ -425,7 +433,10 @@ func (s *Splitter) badLine(start int64) (Raw, bool, error) {
 	if s.base+int64(s.pos) != start { // it was too large to be kept
 		return s.badLarge(start)
 	}
-	from := s.pos // of the next line's search
+	from := s.pos // where to look for the next line
+	if s.wasted += s.reached - start; s.wasted > maxWasted {
+		from = int(s.reached - s.base)
+	}
 	for {
 		rest := s.buf[from:]
 		if i := bytes.IndexByte(rest, '\n'); i >= 0 {

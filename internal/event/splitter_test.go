@@ -430,3 +430,23 @@ func wrapped(v []byte) (values []string, ok bool) {
 	}
 	return values, ok
 }
+
+// TestSplitHostileLines: lines that each look like the start of all that
+// follows are not read over and over.
+func TestSplitHostileLines(t *testing.T) {
+	in := "{}\n" + strings.Repeat("{\"a\":\n", 200000) + "\n"
+	s := NewSplitter(strings.NewReader(in))
+	for {
+		_, err := s.Next()
+		var stream *StreamError
+		if errors.As(err, &stream) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.wasted > maxWasted+int64(len(in)) {
+		t.Errorf("%d bytes looked at again", s.wasted)
+	}
+}
