@@ -61,8 +61,14 @@ func (in *inserting) text(n int) string {
 
 // insert adds n rows; row appends the values of the i-th to args.
 func (tx *writer) insert(in *inserting, n int, row func(args []any, i int) []any) error {
+	_, err := tx.insertCounting(in, n, row)
+	return err
+}
+
+// insertCounting is insert, and returns how many rows were added or changed.
+func (tx *writer) insertCounting(in *inserting, n int, row func(args []any, i int) []any) (changed int64, err error) {
 	args := make([]any, 0, in.columns*min(n, batchSizes[0]))
-	return batches(n, func(from, to int) error {
+	err = batches(n, func(from, to int) error {
 		if err := tx.check(); err != nil {
 			return err
 		}
@@ -70,9 +76,11 @@ func (tx *writer) insert(in *inserting, n int, row func(args []any, i int) []any
 		for i := from; i < to; i++ {
 			args = row(args, i)
 		}
-		_, err := tx.exec(in.text(to-from), args...)
+		n, err := tx.exec(in.text(to-from), args...)
+		changed += n
 		return err
 	})
+	return changed, err
 }
 
 // lookup finds rows of a table by a unique key of some columns.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -15,7 +16,6 @@ var (
 		table: "events", by: []string{"account_id", "event_id"},
 		columns: "t.event_date, t.version_major, t.version_minor, t.record_hash",
 	}
-	filteredByKey = lookup{table: "filtered", by: []string{"account_id", "event_id"}, columns: "t.event_date"}
 
 	insertEvents = inserting{
 		into:    "events (account_id, event_id, event_date, event_time_ms, version_major, version_minor, record_hash, event)",
@@ -26,8 +26,9 @@ var (
 			record_hash = excluded.record_hash, event = excluded.event`,
 	}
 	insertFiltered = inserting{
-		into:    "filtered (account_id, event_id, event_date, event_time_ms, aws_region, event_source, event_name, reason)",
+		into:    "filtered (event_date, account_id, event_time_ms, event_id, aws_region, event_source, event_name, reason)",
 		columns: 8,
+		end:     "ON CONFLICT DO NOTHING",
 	}
 )
 
@@ -53,29 +54,22 @@ type standing struct {
 func (s *sqlite) Put(ctx context.Context, events []event.Event, filtered []event.Filtered) error {
 	return s.write(ctx, "put", "put events", func(tx *writer) error {
 		p := &put{tx: tx, events: events, known: make(map[event.Key]standing, len(events)), dirty: map[event.Date]bool{}}
-		keys := make([]event.Key, 0, len(events)+len(filtered))
+		keys := make([]event.Key, len(events))
 		for i := range events {
-			keys = append(keys, events[i].Key())
-		}
-		for i := range filtered {
-			keys = append(keys, filtered[i].Key())
+			keys[i] = events[i].Key()
 		}
 		if err := findEvents(tx.each, keys, func(k event.Key, f Found) {
 			p.known[k] = standing{version: f.Version, date: f.Date, at: -1}
 		}); err != nil {
 			return err
 		}
-		dropped := map[event.Key]event.Date{}
-		if err := findFiltered(tx, keys, dropped); err != nil {
-			return err
-		}
 		if err := p.rank(); err != nil {
 			return err
 		}
-		if err := p.putEvents(dropped); err != nil {
+		if err := p.putEvents(); err != nil {
 			return err
 		}
-		if err := p.putFiltered(filtered, dropped); err != nil {
+		if err := p.putFiltered(filtered); err != nil {
 			return err
 		}
 		return tx.markDirty(p.dirty)
@@ -110,7 +104,7 @@ func (p *put) rank() error {
 	return nil
 }
 
-func (p *put) putEvents(dropped map[event.Key]event.Date) error {
+func (p *put) putEvents() error {
 	for _, e := range p.losers {
 		isNew, err := p.tx.addConflict(e, &p.plain)
 		if err != nil {
@@ -122,16 +116,8 @@ func (p *put) putEvents(dropped map[event.Key]event.Date) error {
 	}
 	winners := make([]int, 0, len(p.events))
 	for i := range p.events {
-		key := p.events[i].Key()
-		if w := p.known[key]; w.at == i {
+		if p.known[p.events[i].Key()].at == i {
 			winners = append(winners, i)
-			if date, ok := dropped[key]; ok {
-				if _, err := p.tx.exec("DELETE FROM filtered WHERE account_id = ? AND event_id = ?", key.AccountID, key.EventID); err != nil {
-					return err
-				}
-				delete(dropped, key)
-				p.dirty[date] = true
-			}
 		}
 	}
 	// Ids are random: in order, each page of their index is touched once.
@@ -150,25 +136,34 @@ func (p *put) putEvents(dropped map[event.Key]event.Date) error {
 	})
 }
 
-func (p *put) putFiltered(filtered []event.Filtered, dropped map[event.Key]event.Date) error {
-	var fresh []*event.Filtered
+// putFiltered adds the rows that aren't there, day by day: only the count of a
+// statement's new rows tells which days changed.
+func (p *put) putFiltered(filtered []event.Filtered) error {
+	// In the table's order, so that each page is touched once.
+	rows := make([]*event.Filtered, len(filtered))
 	for i := range filtered {
-		f := &filtered[i]
-		key := f.Key()
-		if _, ok := p.known[key]; ok {
-			continue
-		}
-		if _, ok := dropped[key]; ok {
-			continue
-		}
-		dropped[key] = f.Date()
-		p.dirty[f.Date()] = true
-		fresh = append(fresh, f)
+		rows[i] = &filtered[i]
 	}
-	return p.tx.insert(&insertFiltered, len(fresh), func(args []any, i int) []any {
-		f := fresh[i]
-		return append(args, f.AccountID, f.EventID, int64(f.Date()), f.EventTime, f.AWSRegion, f.EventSource, f.EventName, f.Reason)
-	})
+	slices.SortFunc(rows, func(a, b *event.Filtered) int { return cmp.Or(cmp.Compare(a.Date(), b.Date()), compareFiltered(a, b)) })
+	for len(rows) > 0 {
+		date := rows[0].Date()
+		n := 1
+		for n < len(rows) && rows[n].Date() == date {
+			n++
+		}
+		added, err := p.tx.insertCounting(&insertFiltered, n, func(args []any, i int) []any {
+			f := rows[i]
+			return append(args, int64(date), f.AccountID, f.EventTime, f.EventID, f.AWSRegion, f.EventSource, f.EventName, f.Reason)
+		})
+		if err != nil {
+			return err
+		}
+		if added > 0 {
+			p.dirty[date] = true
+		}
+		rows = rows[n:]
+	}
+	return nil
 }
 
 func findEvents(each eachFunc, keys []event.Key, found func(event.Key, Found)) error {
@@ -181,34 +176,10 @@ func findEvents(each eachFunc, keys []event.Key, found func(event.Key, Found)) e
 	})
 }
 
-// findFiltered adds the dates of filtered rows. Stores without filtered rows are
-// common enough to look first.
-func findFiltered(tx *writer, keys []event.Key, found map[event.Key]event.Date) error {
-	var some bool
-	if err := tx.get("SELECT EXISTS (SELECT 1 FROM filtered)", nil, &some); err != nil || !some {
-		return err
-	}
-	return findFilteredKeys(tx.each, keys, found)
-}
-
-func findFilteredKeys(each eachFunc, keys []event.Key, found map[event.Key]event.Date) error {
-	var date int64
-	return filteredByKey.find(each, len(keys), func(args []any, i int) []any {
-		return append(args, keys[i].AccountID, keys[i].EventID)
-	}, []any{&date}, func(i int) { found[keys[i]] = event.Date(date) })
-}
-
 // Find implements Store.
 func (s *sqlite) Find(ctx context.Context, keys []event.Key) (map[event.Key]Found, error) {
 	found := map[event.Key]Found{}
 	err := findEvents(s.reading(ctx, "find events"), keys, func(k event.Key, f Found) { found[k] = f })
-	return found, err
-}
-
-// FindFiltered implements Store.
-func (s *sqlite) FindFiltered(ctx context.Context, keys []event.Key) (map[event.Key]event.Date, error) {
-	found := map[event.Key]event.Date{}
-	err := findFilteredKeys(s.reading(ctx, "find filtered events"), keys, found)
 	return found, err
 }
 
@@ -268,8 +239,8 @@ func scanEvent(scratch *[]byte) func(scan func(...any) error) (event.Event, erro
 func (s *sqlite) DayFiltered(ctx context.Context, date event.Date) iter.Seq2[event.Filtered, error] {
 	return stream(ctx, s, "read the filtered events of "+date.String(),
 		`SELECT event_id, event_time_ms, account_id, aws_region, event_source, event_name, reason
-		 FROM filtered INDEXED BY filtered_by_day WHERE event_date = ?
-		 ORDER BY account_id, event_time_ms, event_id`, []any{int64(date)},
+		 FROM filtered WHERE event_date = ?
+		 ORDER BY account_id, event_time_ms, event_id, aws_region, event_source, event_name, reason`, []any{int64(date)},
 		func(scan func(...any) error) (f event.Filtered, err error) {
 			err = scan(&f.EventID, &f.EventTime, &f.AccountID, &f.AWSRegion, &f.EventSource, &f.EventName, &f.Reason)
 			return f, err

@@ -26,7 +26,7 @@ type Mem struct {
 	closed bool
 
 	events    map[event.Key]event.Event
-	filtered  map[event.Key]event.Filtered
+	filtered  map[event.Filtered]struct{}
 	conflicts map[ConflictRef]event.Event
 	rejected  map[string]Rejected // by SHA256
 
@@ -53,7 +53,7 @@ func OpenMem() *Mem {
 	return &Mem{
 		Now:       time.Now,
 		events:    map[event.Key]event.Event{},
-		filtered:  map[event.Key]event.Filtered{},
+		filtered:  map[event.Filtered]struct{}{},
 		conflicts: map[ConflictRef]event.Event{},
 		rejected:  map[string]Rejected{},
 		facts:     map[string]map[factID]rule.Fact{},
@@ -124,11 +124,8 @@ func (m *Mem) Put(ctx context.Context, events []event.Event, filtered []event.Fi
 			m.putEvent(&events[i], dirty)
 		}
 		for _, f := range filtered {
-			if _, ok := m.events[f.Key()]; ok {
-				continue
-			}
-			if _, ok := m.filtered[f.Key()]; !ok {
-				m.filtered[f.Key()] = f
+			if _, ok := m.filtered[f]; !ok {
+				m.filtered[f] = struct{}{}
 				dirty[f.Date()] = true
 			}
 		}
@@ -152,10 +149,6 @@ func (m *Mem) putEvent(e *event.Event, dirty map[event.Date]bool) {
 	}
 	m.events[key] = cloneEvent(*e)
 	dirty[e.Date()] = true
-	if f, ok := m.filtered[key]; ok {
-		delete(m.filtered, key)
-		dirty[f.Date()] = true
-	}
 }
 
 // displace puts a content that lost within the store to the conflicts.
@@ -184,19 +177,6 @@ func (m *Mem) Find(ctx context.Context, keys []event.Key) (map[event.Key]Found, 
 		for _, k := range keys {
 			if e, ok := m.events[k]; ok {
 				found[k] = Found{Date: e.Date(), Version: e.Version()}
-			}
-		}
-	})
-	return found, err
-}
-
-// FindFiltered implements Store.
-func (m *Mem) FindFiltered(ctx context.Context, keys []event.Key) (map[event.Key]event.Date, error) {
-	found := map[event.Key]event.Date{}
-	err := m.read(ctx, func() {
-		for _, k := range keys {
-			if f, ok := m.filtered[k]; ok {
-				found[k] = f.Date()
 			}
 		}
 	})
@@ -234,12 +214,12 @@ func (m *Mem) Day(ctx context.Context, date event.Date) iter.Seq2[event.Event, e
 func (m *Mem) DayFiltered(ctx context.Context, date event.Date) iter.Seq2[event.Filtered, error] {
 	return snapshot(ctx, m, func() []event.Filtered {
 		var day []event.Filtered
-		for _, f := range m.filtered {
+		for f := range m.filtered {
 			if f.Date() == date {
 				day = append(day, f)
 			}
 		}
-		slices.SortFunc(day, compareFiltered)
+		slices.SortFunc(day, func(a, b event.Filtered) int { return compareFiltered(&a, &b) })
 		return day
 	})
 }
@@ -364,6 +344,6 @@ func (m *Mem) Prune(ctx context.Context, before event.Date) (removed int64, err 
 func (m *Mem) removeHot(gone func(event.Date) bool) int64 {
 	n := len(m.events) + len(m.filtered)
 	maps.DeleteFunc(m.events, func(_ event.Key, e event.Event) bool { return gone(e.Date()) })
-	maps.DeleteFunc(m.filtered, func(_ event.Key, f event.Filtered) bool { return gone(f.Date()) })
+	maps.DeleteFunc(m.filtered, func(f event.Filtered, _ struct{}) bool { return gone(f.Date()) })
 	return int64(n - len(m.events) - len(m.filtered))
 }

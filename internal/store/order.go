@@ -35,10 +35,13 @@ func compareFacts(a, b rule.Fact) int {
 		strings.Compare(a.AccountID, b.AccountID), strings.Compare(a.Rule, b.Rule))
 }
 
-// compareFiltered is the order of DayFiltered.
-func compareFiltered(a, b event.Filtered) int {
+// compareFiltered is the order of DayFiltered; rows that are equal in it are the
+// same row.
+func compareFiltered(a, b *event.Filtered) int {
 	return cmp.Or(strings.Compare(a.AccountID, b.AccountID),
-		cmp.Compare(a.EventTime, b.EventTime), strings.Compare(a.EventID, b.EventID))
+		cmp.Compare(a.EventTime, b.EventTime), strings.Compare(a.EventID, b.EventID),
+		strings.Compare(a.AWSRegion, b.AWSRegion), strings.Compare(a.EventSource, b.EventSource),
+		strings.Compare(a.EventName, b.EventName), strings.Compare(a.Reason, b.Reason))
 }
 
 // compareRejected is by first sight. Of two sights of one record the lesser is

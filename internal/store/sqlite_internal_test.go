@@ -53,15 +53,16 @@ func TestSQLiteUsesIndexes(t *testing.T) {
 	s := openInternal(t, filepath.Join(t.TempDir(), "iamtrack.db"))
 	for query, want := range map[string]string{
 		eventsByKey.text(8):    "SEARCH t USING INDEX sqlite_autoindex_events_1 (account_id=? AND event_id=?)",
-		filteredByKey.text(1):  "SEARCH t USING INDEX sqlite_autoindex_filtered_1 (account_id=? AND event_id=?)",
 		conflictsByRef.text(8): "SEARCH t USING COVERING INDEX sqlite_autoindex_conflicts_1 (account_id=? AND event_id=? AND record_hash=?)",
 		importedByPath.text(8): "SEARCH t USING PRIMARY KEY (path=?)",
-		"SELECT fact_group FROM facts WHERE account_id = ? AND event_id = ? AND record_hash = ?":                              "SEARCH facts USING COVERING INDEX facts_by_content",
-		"SELECT fact FROM facts WHERE fact_group = ?":                                                                         "SEARCH facts USING PRIMARY KEY (fact_group=?)",
-		"SELECT event FROM events INDEXED BY events_by_day WHERE event_date = ? ORDER BY account_id, event_time_ms, event_id": "SEARCH events USING INDEX events_by_day (event_date=?)",
-		"DELETE FROM events WHERE event_date < ? AND event_date NOT IN (SELECT event_date FROM dirty_days)":                   "INDEX events_by_day (event_date<?)",
-		"SELECT id FROM alerts WHERE event_time_ms >= ? AND event_time_ms < ? ORDER BY event_time_ms DESC, id":                "alerts_by_time (event_time_ms>? AND event_time_ms<?)",
-		"SELECT event FROM conflicts ORDER BY account_id, event_id, record_hash < 0, record_hash":                             "USING INDEX sqlite_autoindex_conflicts_1",
+		"SELECT fact_group FROM facts WHERE account_id = ? AND event_id = ? AND record_hash = ?":                                                      "SEARCH facts USING COVERING INDEX facts_by_content",
+		"SELECT fact FROM facts WHERE fact_group = ?":                                                                                                 "SEARCH facts USING PRIMARY KEY (fact_group=?)",
+		"SELECT event FROM events INDEXED BY events_by_day WHERE event_date = ? ORDER BY account_id, event_time_ms, event_id":                         "SEARCH events USING INDEX events_by_day (event_date=?)",
+		"DELETE FROM events WHERE event_date < ? AND event_date NOT IN (SELECT event_date FROM dirty_days)":                                           "INDEX events_by_day (event_date<?)",
+		"SELECT reason FROM filtered WHERE event_date = ? ORDER BY account_id, event_time_ms, event_id, aws_region, event_source, event_name, reason": "SEARCH filtered USING PRIMARY KEY (event_date=?)",
+		"DELETE FROM filtered WHERE event_date < ? AND event_date NOT IN (SELECT event_date FROM dirty_days)":                                         "SEARCH filtered USING PRIMARY KEY (event_date<?)",
+		"SELECT id FROM alerts WHERE event_time_ms >= ? AND event_time_ms < ? ORDER BY event_time_ms DESC, id":                                        "alerts_by_time (event_time_ms>? AND event_time_ms<?)",
+		"SELECT event FROM conflicts ORDER BY account_id, event_id, record_hash < 0, record_hash":                                                     "USING INDEX sqlite_autoindex_conflicts_1",
 	} {
 		args := make([]any, strings.Count(query, "?"))
 		rows, err := s.conn.QueryContext(t.Context(), "EXPLAIN QUERY PLAN "+query, args...)

@@ -34,17 +34,15 @@ type Store interface {
 	// Put stores events by Key: a new key is added; of two contents of one key
 	// the greater event.Version stays and the other goes to the conflicts
 	// (once per key and hash); the same content again changes nothing.
-	// filtered rows are added when neither an event nor a filtered row has the
-	// key; an event takes the place of a filtered row. The days of all rows that
-	// were added, changed, removed or displaced become dirty. Groups with a fact
-	// of a content that went to the conflicts are settled by the next Record.
+	// filtered rows are a set: a row differs from another if any field does, and
+	// events and rows of one key are kept side by side, since which of them
+	// counts on a day is the lake's to say. The days of all rows that were added,
+	// changed, removed or displaced become dirty. Groups with a fact of a content
+	// that went to the conflicts are settled by the next Record.
 	Put(ctx context.Context, events []event.Event, filtered []event.Filtered) error
 
 	// Find returns date and version of those keys that have an event here.
 	Find(ctx context.Context, keys []event.Key) (map[event.Key]Found, error)
-
-	// FindFiltered returns the dates of those keys that have a filtered row here.
-	FindFiltered(ctx context.Context, keys []event.Key) (map[event.Key]event.Date, error)
 
 	// Event returns the event of a key, or ErrNotFound. The caller owns it.
 	Event(ctx context.Context, key event.Key) (event.Event, error)
@@ -52,7 +50,8 @@ type Store interface {
 	// Day yields the day's events in event.Compare order, as of one moment.
 	Day(ctx context.Context, date event.Date) iter.Seq2[event.Event, error]
 
-	// DayFiltered yields the day's filtered rows in order of account, time, id.
+	// DayFiltered yields the day's filtered rows, as of one moment, in order of
+	// account, time, id, region, source, name, reason.
 	DayFiltered(ctx context.Context, date event.Date) iter.Seq2[event.Filtered, error]
 
 	// MarkDirty makes days dirty whatever they hold.

@@ -22,20 +22,19 @@ CREATE TABLE events (
 -- A day in the order in which the lake and every answer want it.
 CREATE INDEX events_by_day ON events (event_date, account_id, event_time_ms, event_id);
 
--- Events that a filter dropped; never a key that is in events.
+-- Events that a filter dropped: a set, in the order in which a day is read. Rows
+-- of one key, and its event, may lie side by side; the lake settles them.
 CREATE TABLE filtered (
-    account_id    TEXT    NOT NULL,
-    event_id      TEXT    NOT NULL,
     event_date    INTEGER NOT NULL,
+    account_id    TEXT    NOT NULL,
     event_time_ms INTEGER NOT NULL,
+    event_id      TEXT    NOT NULL,
     aws_region    TEXT    NOT NULL, -- awsRegion
     event_source  TEXT    NOT NULL, -- eventSource
     event_name    TEXT    NOT NULL, -- eventName
     reason        TEXT    NOT NULL, -- which filter
-    PRIMARY KEY (account_id, event_id)
-) STRICT;
-
-CREATE INDEX filtered_by_day ON filtered (event_date, account_id, event_time_ms, event_id);
+    PRIMARY KEY (event_date, account_id, event_time_ms, event_id, aws_region, event_source, event_name, reason)
+) STRICT, WITHOUT ROWID;
 
 -- Contents that lost to another one of their key.
 CREATE TABLE conflicts (

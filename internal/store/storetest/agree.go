@@ -132,7 +132,7 @@ func drawCall(rt *rapid.T, c *clock, leases map[string][2]store.Lease) (string, 
 		f := store.AlertFilter{MinSeverity: rule.Medium, Actor: "ALI", Limit: rapid.IntRange(0, 2).Draw(rt, "limit"), Until: e.Time()}
 		return name, func(s store.Store, _ int) string {
 			found, err := s.Find(ctx, []event.Key{e.Key()})
-			filtered, err2 := s.FindFiltered(ctx, []event.Key{e.Key()})
+			filtered, err2 := gather(s.DayFiltered(ctx, e.Date()))
 			got, err3 := s.Event(ctx, e.Key())
 			known, err4 := s.IsConflict(ctx, []store.ConflictRef{{Key: e.Key(), Hash: uint64(e.RecordHash)}})
 			a, err5 := s.Alert(ctx, one)

@@ -102,23 +102,29 @@ func testPutFiltered(t *testing.T, open Open) {
 	same(t, "dirty", dirty(t, s), []event.Date{day0})
 	clean(t, s)
 
-	other := dropped(1)
-	other.Reason = "role"
-	filtered(other)
-	same(t, "the first stays", all(t, s.DayFiltered(ctx, day0)), []event.Filtered{dropped(1), dropped(2)})
-	same(t, "dirty", dirty(t, s), nil)
-
-	put(t, s, made(1, onDay(1)))
-	same(t, "the event takes its place", all(t, s.DayFiltered(ctx, day0)), []event.Filtered{dropped(2)})
-	same(t, "both days are dirty", dirty(t, s), []event.Date{day0, day0 + 1})
+	filtered(dropped(2), dropped(1))
+	same(t, "the same rows again", dirty(t, s), nil)
+	filtered(dropped(2), dropped(1, onDay(1)), dropped(1), dropped(7, onDay(2)))
+	same(t, "only days that gained a row", dirty(t, s), []event.Date{day0 + 1, day0 + 2})
+	same(t, "the key on its first day", all(t, s.DayFiltered(ctx, day0)), []event.Filtered{dropped(1), dropped(2)})
+	same(t, "the key on another day", all(t, s.DayFiltered(ctx, day0+1)), []event.Filtered{dropped(1, onDay(1))})
 	clean(t, s)
 
-	filtered(dropped(1))
-	same(t, "not beside the event", all(t, s.DayFiltered(ctx, day0)), []event.Filtered{dropped(2)})
-	same(t, "dirty", dirty(t, s), nil)
+	role, later := dropped(1), dropped(1)
+	role.Reason = "role"
+	later.EventTime += 500
+	filtered(later, role)
+	same(t, "dirty", dirty(t, s), []event.Date{day0})
+	rows := []event.Filtered{role, dropped(1), later, dropped(2)}
+	same(t, "all contents stay", all(t, s.DayFiltered(ctx, day0)), rows)
+	clean(t, s)
 
-	noError(t, s.Put(ctx, []event.Event{made(2), made(3)}, []event.Filtered{dropped(2), dropped(3), dropped(4)}))
-	same(t, "in one call the events win", all(t, s.DayFiltered(ctx, day0)), []event.Filtered{dropped(4)})
+	put(t, s, made(1, onDay(3)), made(2))
+	same(t, "the days of the events", dirty(t, s), []event.Date{day0, day0 + 3})
+	same(t, "an event removes no filtered row", all(t, s.DayFiltered(ctx, day0)), rows)
+	noError(t, s.Put(ctx, []event.Event{made(3)}, []event.Filtered{dropped(3)}))
+	same(t, "nor keeps one out", all(t, s.DayFiltered(ctx, day0)), append(rows, dropped(3)))
+	same(t, "and the events stay", len(all(t, s.Day(ctx, day0))), 2)
 }
 
 func testRead(t *testing.T, open Open) {
@@ -150,11 +156,6 @@ func testRead(t *testing.T, open Open) {
 		got, err := s.Find(ctx, append(keys, keys[0], dropped1000().Key()))
 		noError(t, err)
 		same(t, "found", got, want)
-	})
-	t.Run("FindFiltered", func(t *testing.T) {
-		got, err := s.FindFiltered(ctx, append(keys, dropped1000().Key(), event.Key{AccountID: "8", EventID: "id-1001"}))
-		noError(t, err)
-		same(t, "found", got, map[event.Key]event.Date{dropped1000().Key(): day0, {AccountID: "8", EventID: "id-1001"}: day0 + 4})
 	})
 	t.Run("Event", func(t *testing.T) {
 		got, err := s.Event(ctx, events[1].Key())
@@ -208,6 +209,39 @@ func testRead(t *testing.T, open Open) {
 		same(t, "rows", all(t, s.DayFiltered(ctx, day0)), []event.Filtered{dropped(1000), dropped(1002, account("8"))})
 		same(t, "another day", all(t, s.DayFiltered(ctx, day0+4)), []event.Filtered{dropped(1001, onDay(4), account("8"))})
 	})
+	t.Run("DayFiltered is in order of all fields", func(t *testing.T) {
+		s := fresh(t, open)
+		rows := []event.Filtered{dropped(1)}
+		for _, set := range []func(*event.Filtered){ // each above those before it
+			func(f *event.Filtered) { f.Reason = "t" },
+			func(f *event.Filtered) { f.EventName = "Z" },
+			func(f *event.Filtered) { f.EventSource = "z" },
+			func(f *event.Filtered) { f.AWSRegion = "z" },
+			func(f *event.Filtered) { f.EventID = "z" },
+			func(f *event.Filtered) { f.EventTime++ },
+			func(f *event.Filtered) { f.AccountID = "9" },
+		} {
+			f := dropped(1)
+			set(&f)
+			rows = append(rows, f)
+		}
+		shuffled := slices.Clone(rows)
+		rand.New(rand.NewSource(1)).Shuffle(len(rows), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+		noError(t, s.Put(ctx, nil, shuffled))
+		same(t, "rows", all(t, s.DayFiltered(ctx, day0)), rows)
+	})
+	t.Run("DayFiltered is as of one moment", func(t *testing.T) {
+		s := fresh(t, open)
+		noError(t, s.Put(ctx, nil, []event.Filtered{dropped(1), dropped(2)}))
+		var seen []event.Filtered
+		for f, err := range s.DayFiltered(ctx, day0) {
+			noError(t, err)
+			seen = append(seen, f)
+			noError(t, s.Put(ctx, nil, []event.Filtered{dropped(3)}))
+		}
+		same(t, "seen", seen, []event.Filtered{dropped(1), dropped(2)})
+		same(t, "afterwards", len(all(t, s.DayFiltered(ctx, day0))), 3)
+	})
 }
 
 func dropped1000() *event.Filtered {
@@ -239,16 +273,19 @@ func testHostile(t *testing.T, open Open) {
 		rows = append(rows, event.Filtered{EventID: h, EventTime: e.EventTime, AccountID: h, AWSRegion: h, EventSource: h, EventName: h, Reason: h})
 	}
 	noError(t, s.Put(ctx, events, rows))
-	for i, e := range events {
+	for _, e := range events {
 		got, err := s.Event(ctx, e.Key())
 		noError(t, err)
 		same(t, "event", got, e)
-		found, err := s.FindFiltered(ctx, []event.Key{rows[i].Key()})
-		noError(t, err)
-		same(t, "filtered", found, map[event.Key]event.Date{rows[i].Key(): day0})
 	}
 	same(t, "events", len(all(t, s.Day(ctx, day0))), len(hostile))
-	same(t, "filtered", len(all(t, s.DayFiltered(ctx, day0))), len(hostile))
+	got := all(t, s.DayFiltered(ctx, day0))
+	for _, row := range rows {
+		if !slices.Contains(got, row) {
+			t.Fatalf("the filtered row of %.40q came back changed", row.EventID)
+		}
+	}
+	same(t, "filtered", len(got), len(hostile))
 
 	for _, h := range hostile {
 		id := "id" + h

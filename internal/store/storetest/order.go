@@ -78,7 +78,11 @@ func drawRows(t *rapid.T) []row {
 			return row{event: &e}
 		case 2:
 			n := rapid.IntRange(0, 6).Draw(t, "filtered key")
-			f := dropped(n, onDay(n%2))
+			// Some have the key of an event, on its day or another, and several
+			// times and reasons: all are kept.
+			f := dropped(n, onDay(rapid.IntRange(0, 1).Draw(t, "day")))
+			f.EventTime += int64(rapid.IntRange(0, 1).Draw(t, "later"))
+			f.Reason = rapid.SampledFrom([]string{"service", "role"}).Draw(t, "reason")
 			return row{filtered: &f}
 		case 3, 4:
 			f := fact(rapid.SampledFrom([]string{"each", "group", "each2"}).Draw(t, "group"), e)
