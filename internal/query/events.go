@@ -18,14 +18,14 @@ type EventFilter struct {
 	// Since and Until bound event_time, [Since, Until); zero means no bound.
 	Since, Until time.Time
 
-	Actors       []string // the actor, or the ARN of the identity
+	Actors       []string // the actor; or, if it starts with arn:, the ARN of the identity
 	Users        []string // user_name: IAM users who called
 	Roles        []string // role_name: the caller's role
 	Keys         []string // access key ids, used or issued; exact
 	IPs          []string // source_ip, with * for a range of addresses
 	EventNames   []string
 	EventSources []string // "iam" means iam.amazonaws.com
-	Targets      []string // name or ARN of what was acted on
+	Targets      []string // name of what was acted on; or, if it starts with arn:, its ARN
 	Accounts     []string // account_id, exact
 	Regions      []string
 	Outcomes     []string // ok, denied, failed
@@ -64,16 +64,21 @@ func EventsSQL(f EventFilter) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return listSQL(columns, where, f.Limit), nil
+}
+
+// listSQL lists events that meet all conditions, newest first; 0 means no limit.
+func listSQL(columns, where []string, limit int) string {
 	var b strings.Builder
 	b.WriteString("SELECT " + strings.Join(columns, ", ") + "\nFROM events\n")
 	if len(where) > 0 {
 		b.WriteString("WHERE " + strings.Join(where, "\n  AND ") + "\n")
 	}
 	b.WriteString("ORDER BY " + eventOrder + "\n")
-	if f.Limit > 0 {
-		b.WriteString("LIMIT " + strconv.Itoa(f.Limit) + "\n")
+	if limit > 0 {
+		b.WriteString("LIMIT " + strconv.Itoa(limit) + "\n")
 	}
-	return b.String(), nil
+	return b.String()
 }
 
 func (f EventFilter) columns() ([]string, error) {
@@ -113,16 +118,16 @@ func (f EventFilter) where() ([]string, error) {
 	w.exact("account_id", f.Accounts)
 	w.oneOf("outcome", f.Outcomes, event.OutcomeOK, event.OutcomeDenied, event.OutcomeFailed)
 	w.oneOf("category", f.Categories, event.CategoryIAM, event.CategorySTS, event.CategorySignin, event.CategorySSO, event.CategoryOther)
-	w.names(f.Actors, "actor", "identity_arn")
-	w.names(f.Users, "user_name")
-	w.names(f.Roles, "role_name")
+	w.namesOrARNs(f.Actors, "actor", "identity_arn")
+	w.names("user_name", f.Users)
+	w.names("role_name", f.Roles)
 	w.exactAny(f.Keys, "access_key_id", "issued_access_key_id")
-	w.names(f.IPs, "source_ip")
-	w.names(f.EventNames, "event_name")
+	w.names("source_ip", f.IPs)
+	w.names("event_name", f.EventNames)
 	w.sources(f.EventSources)
-	w.names(f.Targets, "target_name", "target_arn")
-	w.names(f.Regions, "aws_region")
-	w.names(f.Errors, "error_code")
+	w.namesOrARNs(f.Targets, "target_name", "target_arn")
+	w.names("aws_region", f.Regions)
+	w.names("error_code", f.Errors)
 	for _, text := range f.Grep {
 		w.grep(text)
 	}
@@ -184,13 +189,22 @@ func (w *whereBuilder) oneOf(column string, values []string, known ...string) {
 	w.exact(column, values)
 }
 
-// names asks that one of the columns matches one of the patterns.
-func (w *whereBuilder) names(patterns []string, columns ...string) {
+// names asks that a column matches one of the patterns.
+func (w *whereBuilder) names(column string, patterns []string) {
+	w.namesOrARNs(patterns, column, column)
+}
+
+// namesOrARNs asks that a column matches one of the patterns, or another one
+// those that are ARNs. Only one of the two is looked at for each pattern, since
+// DuckDB can leave out rows while it reads only by conditions on one column.
+func (w *whereBuilder) namesOrARNs(patterns []string, column, arnColumn string) {
 	var or []string
 	for _, p := range patterns {
-		for _, c := range columns {
-			or = append(or, w.try(matches(c, p)))
+		c := column
+		if strings.HasPrefix(strings.ToLower(p), "arn:") {
+			c = arnColumn
 		}
+		or = append(or, w.try(matches(c, p)))
 	}
 	w.or(or)
 }

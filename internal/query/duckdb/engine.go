@@ -112,13 +112,21 @@ func (e *Engine) start(ctx context.Context, sql string, since, until event.Date,
 	if e.options.Timeout > 0 {
 		ctx, cancel = context.WithTimeoutCause(ctx, e.options.Timeout, fmt.Errorf("stopped after %s, the most that a query may take", e.options.Timeout))
 	}
+	o := e.options
 	for attempt := 1; ; attempt++ {
-		r, files, err := e.run(ctx, sql, since, until)
+		r, files, err := e.run(ctx, o, sql, since, until)
 		if err == nil {
 			r.start, r.release = start, func() { cancel(); <-e.slots }
 			return r, nil
 		}
-		if attempt < attempts && ctx.Err() == nil && changed(files) {
+		var memory *memoryError
+		switch {
+		case ctx.Err() != nil:
+		case errors.As(err, &memory) && o.Threads != 1:
+			// Each thread sorts and joins in memory of its own: one needs less.
+			o.Threads = 1
+			continue
+		case attempt < attempts && changed(files):
 			continue
 		}
 		cancel()
@@ -126,8 +134,13 @@ func (e *Engine) start(ctx context.Context, sql string, since, until event.Date,
 	}
 }
 
-// run makes one attempt. It returns the files it looked at, also on error.
-func (e *Engine) run(ctx context.Context, sql string, since, until event.Date) (*rows, []lakeFile, error) {
+// memoryError is DuckDB's when it can do with no less than it was given.
+type memoryError struct{ error }
+
+func (e *memoryError) Unwrap() error { return e.error }
+
+// run makes one attempt, with options that may differ from the engine's. It returns the files it looked at, also on error.
+func (e *Engine) run(ctx context.Context, o Options, sql string, since, until event.Date) (*rows, []lakeFile, error) {
 	events, err := listFiles(e.options.LakeDir, eventsTable, since, until)
 	if err != nil {
 		return nil, nil, err
@@ -140,7 +153,7 @@ func (e *Engine) run(ctx context.Context, sql string, since, until event.Date) (
 	if err := e.checkNewest(files); err != nil {
 		return nil, files, err
 	}
-	inst, err := openInstance(e.options, events, filtered)
+	inst, err := openInstance(o, events, filtered)
 	if err != nil {
 		return nil, files, e.scrub(err)
 	}
@@ -182,8 +195,9 @@ func (e *Engine) explain(ctx context.Context, err error, files []lakeFile) error
 	text := err.Error()
 	switch {
 	case strings.HasPrefix(text, "Out of Memory Error"):
-		return fmt.Errorf("the query needs more memory than it may use (%d MiB) and more overflow than it may write; narrow it, or allow more: %w",
-			e.options.MemoryMB, e.scrub(err))
+		first, _, _ := strings.Cut(e.scrub(err).Error(), "\n") // the rest advises on settings that are locked
+		return &memoryError{fmt.Errorf("the query needs more memory than it may use (%d MiB) or more overflow than it may write (%d MiB); narrow it, or allow more: %s",
+			e.options.MemoryMB, e.options.TempMB, first)}
 	case strings.HasPrefix(text, "Permission Error"):
 		return fmt.Errorf("%w (a query can read the tables events and filtered, and nothing else)", e.scrub(err))
 	}

@@ -399,7 +399,7 @@ func TestCancelStopsAQuery(t *testing.T) {
 // Overflow goes to the folder given, and none of it stays.
 func TestOverflowIsRemoved(t *testing.T) {
 	temp := t.TempDir()
-	e := open(t, duckdb.Options{LakeDir: t.TempDir(), MemoryMB: 96, Threads: 1, TempDir: temp})
+	e := open(t, duckdb.Options{LakeDir: t.TempDir(), MemoryMB: 64, Threads: 4, TempDir: temp}) // too little for four threads, enough for one
 	rows, err := all(e.Query(t.Context(), "SELECT count(*), max(s) FROM (SELECT md5(i::VARCHAR) || repeat('x', 200) AS s FROM range(600000) t(i) ORDER BY s)"))
 	if err != nil || len(rows) != 1 || rows[0][0] != int64(600000) {
 		t.Fatalf("%v, %v", text(rows), err)
