@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"os"
 	"time"
 )
 
@@ -26,23 +25,23 @@ func (s *sqlite) Acquire(ctx context.Context, name, holder string, ttl time.Dura
 	err := s.write(ctx, "acquire", "acquire lease "+name, func(tx *writer) error {
 		now := s.now().UnixMilli()
 		var kept string
+		var by owner
 		var since, expires int64
-		err := tx.get("SELECT holder, since_ms, expires_ms FROM leases WHERE name = ?", []any{name}, &kept, &since, &expires)
+		err := tx.get("SELECT holder, pid, host, pid_space, since_ms, expires_ms FROM leases WHERE name = ?", []any{name},
+			&kept, &by.pid, &by.host, &by.space, &since, &expires)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
-		if err == nil && now < expires {
+		// Whoever was killed can't give its lease up: nobody waits for it.
+		if err == nil && now < expires && !by.gone() {
 			return &HeldError{Name: name, Holder: kept, Since: time.UnixMilli(since).UTC()}
 		}
 		if l.token, err = tx.next("token"); err != nil {
 			return err
 		}
-		host, err := os.Hostname()
-		if err != nil {
-			host = "" // for people only
-		}
-		_, err = tx.exec(`INSERT OR REPLACE INTO leases (name, holder, token, pid, host, since_ms, heartbeat_ms, expires_ms)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?)`, name, holder, l.token, os.Getpid(), host, now, now, now+millis(ttl))
+		me := thisProcess()
+		_, err = tx.exec(`INSERT OR REPLACE INTO leases (name, holder, token, pid, host, pid_space, since_ms, heartbeat_ms, expires_ms)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`, name, holder, l.token, me.pid, me.host, me.space, now, now, now+millis(ttl))
 		return err
 	})
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/fault"
@@ -34,7 +35,7 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	args := os.Args[1:]
-	help := map[string]func([]string) error{"work": helpWork, "read": helpRead}[job]
+	help := map[string]func([]string) error{"work": helpWork, "read": helpRead, "hold": helpHold}[job]
 	if err := help(args); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -394,5 +395,88 @@ func copyFile(t *testing.T, from, to string, mode fs.FileMode) {
 	_, err = io.Copy(out, in)
 	if err := errors.Join(err, out.Close()); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// helpHold takes the lease "lake" of the store PATH, says so, and holds it until
+// it's killed or its input ends.
+func helpHold(args []string) error {
+	ctx := context.Background()
+	s, err := store.OpenSQLite(ctx, args[0], store.SQLiteOptions{})
+	if err != nil {
+		return err
+	}
+	if _, err := s.Acquire(ctx, "lake", "the helper", time.Hour); err != nil {
+		return err
+	}
+	fmt.Println("held")
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return errors.Join(err, s.Close())
+}
+
+// A lease outlives its holder by no time, if the holder is known to be dead.
+func TestLeaseOfAKilledProcess(t *testing.T) {
+	for _, c := range []struct {
+		name, change string // made to the lease's row after the holder was killed
+		held         bool
+	}{
+		{"on this machine", "", false},
+		{"on another host", "UPDATE leases SET host = host || '2'", true},
+		{"on a host without a name", "UPDATE leases SET host = ''", true},
+		{"in another container", "UPDATE leases SET pid_space = pid_space || '2'", true},
+		{"its id is in use again", "UPDATE leases SET pid = " + strconv.Itoa(os.Getpid()), true},
+		{"its id names a group", "UPDATE leases SET pid = 0", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			ctx := t.Context()
+			path := filepath.Join(t.TempDir(), "iamtrack.db")
+			s := openSQLite(t, path, store.SQLiteOptions{})
+			cmd := helper(t, "hold", path)
+			in, err1 := cmd.StdinPipe()
+			out, err2 := cmd.StdoutPipe()
+			if err := errors.Join(err1, err2, cmd.Start()); err != nil {
+				t.Fatal(err)
+			}
+			defer in.Close() //nolint:errcheck // the helper is gone
+			if line, err := bufio.NewReader(out).ReadString('\n'); line != "held\n" {
+				t.Fatalf("the helper says %q, error %v", line, err)
+			}
+			var held *store.HeldError
+			if _, err := s.Acquire(ctx, "lake", "me", time.Hour); !errors.As(err, &held) || held.Holder != "the helper" {
+				t.Fatalf("while the holder runs: %v", err)
+			}
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Wait(); err == nil {
+				t.Fatal("the helper came to its end")
+			}
+			if c.change != "" {
+				db, err := sql.Open("sqlite3", path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_, err = db.ExecContext(ctx, c.change)
+				if err := errors.Join(err, db.Close()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			l, err := s.Acquire(ctx, "lake", "me", time.Hour)
+			if c.held {
+				if !errors.As(err, &held) {
+					t.Fatalf("got %v, want a lease that is held", err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := l.Renew(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Acquire(ctx, "lake", "another", time.Hour); !errors.As(err, &held) || held.Holder != "me" {
+				t.Fatalf("taken over, and taken again: %v", err)
+			}
+		})
 	}
 }

@@ -124,7 +124,8 @@ type Store interface {
 	Imported(ctx context.Context, paths []string) (map[string]FileState, error)
 
 	// Acquire takes the named lease for holder, or fails with *HeldError. A
-	// lease that was not renewed for ttl is free. The same holder may not take
+	// lease that was not renewed for ttl is free, and at once when its holder was
+	// a process of this machine that runs no more. The same holder may not take
 	// it twice. ttl must be positive.
 	Acquire(ctx context.Context, name, holder string, ttl time.Duration) (Lease, error)
 
@@ -205,7 +206,8 @@ type FileState struct {
 	ModTime time.Time
 }
 
-// Lease is held until Release, or until it was not renewed for its ttl.
+// Lease is held until Release, the end of the process that took it where that
+// can be told, or until it was not renewed for its ttl.
 type Lease interface {
 	// Renew extends the lease by its ttl from now; ErrLeaseLost when another
 	// holder has or had it since, or after Release. A lease that ran out and

@@ -138,8 +138,9 @@ CREATE TABLE leases (
     name         TEXT    NOT NULL PRIMARY KEY,
     holder       TEXT    NOT NULL, -- shown to whoever is refused
     token        INTEGER NOT NULL, -- never used twice: tells a lost lease
-    pid          INTEGER NOT NULL, -- of the holder, on host
-    host         TEXT    NOT NULL,
+    pid          INTEGER NOT NULL, -- of the holder, in pid_space on host
+    host         TEXT    NOT NULL, -- '' when it, or pid_space, is unknown
+    pid_space    TEXT    NOT NULL, -- Linux: PID namespace and boot; else ''
     since_ms     INTEGER NOT NULL, -- acquired
     heartbeat_ms INTEGER NOT NULL, -- acquired or renewed last
     expires_ms   INTEGER NOT NULL  -- free from then on
