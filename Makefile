@@ -16,7 +16,7 @@ demo: build ## show the product on a simulated organization (no AWS account need
 
 build: ## build bin/iamtrack
 	@mkdir -p bin
-	CGO_ENABLED=1 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/iamtrack ./cmd/iamtrack
+	CGO_ENABLED=1 $(GO) build -ldflags '$(LDFLAGS)' -o bin/iamtrack ./cmd/iamtrack
 
 test: ## vet, and run all tests (the race detector where goroutines meet)
 	$(GO) vet ./...

@@ -94,7 +94,7 @@ func (b *bench) build() error {
 		return err
 	}
 	b.bin = filepath.Join(b.dir, "iamtrack")
-	cmd := exec.CommandContext(b.ctx, "go", "build", "-trimpath", "-o", b.bin, "./cmd/iamtrack")
+	cmd := exec.CommandContext(b.ctx, "go", "build", "-o", b.bin, "./cmd/iamtrack")
 	cmd.Stderr = os.Stderr
 	return cmd.Run()
 }

@@ -20,15 +20,18 @@ import (
 )
 
 // peer runs one of the things that iamtrack is compared with, as a process of
-// its own: "duckdb TRAIL OUT", or "parse TRAIL".
+// its own: "duckdb TRAIL OUT" (one Parquet file), "duckdb-days TRAIL OUT" (a file
+// a day, as the lake has them), or "parse TRAIL".
 func peer(args []string) error {
 	switch {
 	case len(args) == 3 && args[0] == "duckdb":
-		return duckJSON(args[1], args[2])
+		return duckJSON(args[1], args[2], "")
+	case len(args) == 3 && args[0] == "duckdb-days":
+		return duckJSON(args[1], args[2], ", PARTITION_BY (event_date)")
 	case len(args) == 2 && args[0] == "parse":
 		return gunzipParse(args[1])
 	}
-	return errors.New("usage: bench peer duckdb TRAIL OUT | bench peer parse TRAIL")
+	return errors.New("usage: bench peer duckdb|duckdb-days TRAIL OUT | bench peer parse TRAIL")
 }
 
 // recordType is the shape that DuckDB is told, so that it need not sniff: the
@@ -37,7 +40,7 @@ const recordType = `STRUCT(eventVersion VARCHAR, userIdentity STRUCT(type VARCHA
 
 // duckJSON reads the trail with read_json and writes Parquet, zstd, as one
 // would who has only DuckDB.
-func duckJSON(trail, out string) error {
+func duckJSON(trail, out, partition string) error {
 	db, err := sql.Open("duckdb", "")
 	if err != nil {
 		return err
@@ -45,9 +48,9 @@ func duckJSON(trail, out string) error {
 	defer db.Close() //nolint:errcheck // in memory
 	_, err = db.ExecContext(context.Background(), fmt.Sprintf(`
 		SET threads=%d; SET preserve_insertion_order=false;
-		COPY (SELECT unnest(r, recursive := false) FROM (
-			SELECT unnest(Records) AS r FROM read_json('%s/**/*.json.gz', columns={Records: '%s'}, maximum_object_size=134217728)))
-		TO '%s' (FORMAT parquet, COMPRESSION zstd)`, runtime.NumCPU(), trail, recordType, out))
+		COPY (SELECT unnest(r, recursive := false), CAST(r.eventTime AS DATE) AS event_date FROM (
+			SELECT unnest(Records) AS r FROM read_json('%s/**/*.json.gz', columns={Records: '%s'}, maximum_object_size=4194304)))
+		TO '%s' (FORMAT parquet, COMPRESSION zstd%s)`, runtime.NumCPU(), trail, recordType, out, partition))
 	return err
 }
 
