@@ -247,9 +247,3 @@ func (p *Pipeline) verifyHot(ctx context.Context, d event.Date, dirty bool, prob
 	}
 	return nil
 }
-
-// errHeld reports whether another process holds the lake.
-func errHeld(err error) bool {
-	var held *store.HeldError
-	return errors.As(err, &held)
-}

@@ -38,17 +38,6 @@ func zone(t *testing.T, name string) *time.Location {
 	return z
 }
 
-// sample are values for parameters without a default.
-func sample(q query.Query) map[string]string {
-	values := map[string]string{}
-	for _, p := range q.Params {
-		if p.Required {
-			values[p.Name] = map[string]string{"text": "AKIAEXAMPLE", "pattern": "203.0.113.*", "int": "1", "date": "2026-03-01"}[p.Type]
-		}
-	}
-	return values
-}
-
 // The queries of the earlier tool, with their look-back in days and their rows.
 func TestTheFifteenAreThere(t *testing.T) {
 	c := catalogue(t)

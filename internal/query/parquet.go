@@ -92,7 +92,7 @@ func kindOf(name string) parquetKind {
 	base, _, _ := strings.Cut(strings.ToUpper(name), "(")
 	switch base {
 	case "BOOLEAN":
-		return parquetKind{parquet.Leaf(parquet.BooleanType), cell(func(v bool) parquet.Value { return parquet.BooleanValue(v) })}
+		return parquetKind{parquet.Leaf(parquet.BooleanType), cell(parquet.BooleanValue)}
 	case "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "HUGEINT", "UHUGEINT":
 		return parquetKind{parquet.Int(64), cell(parquet.Int64Value)}
 	case "FLOAT", "REAL", "DOUBLE", "DECIMAL":

@@ -46,7 +46,7 @@ func checkHostile(t *testing.T, a, b string, width uint8) {
 	rows := [][]any{{a, b}, {[]string{a, b}, []any{b, a, nil}}, {b, nil}}
 	out := map[render.Format]string{}
 	for _, format := range render.Formats() {
-		out[format] = print(t, cols, rows, render.Options{Format: format, Width: int(width)})
+		out[format] = printed(t, cols, rows, render.Options{Format: format, Width: int(width)})
 		assertSafe(t, out[format])
 	}
 	if s := render.Text(a); render.Text(s) != s {
@@ -77,7 +77,7 @@ func checkHostile(t *testing.T, a, b string, width uint8) {
 	}
 
 	// Without a terminal every row is one line.
-	table := print(t, cols, rows, render.Options{})
+	table := printed(t, cols, rows, render.Options{})
 	if n := strings.Count(table, "\n"); n != 5 {
 		t.Errorf("table of %d lines: %q", n, table)
 	}

@@ -35,7 +35,7 @@ var (
 	}
 )
 
-func print(t *testing.T, cols []render.Column, rows [][]any, o render.Options) string {
+func printed(t *testing.T, cols []render.Column, rows [][]any, o render.Options) string {
 	t.Helper()
 	var b bytes.Buffer
 	p := render.New(&b, cols, o)
@@ -85,7 +85,7 @@ func TestGolden(t *testing.T) {
 		"markdown":     {Format: render.Markdown, Zone: berlin},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := print(t, goldenCols, goldenRows, o)
+			got := printed(t, goldenCols, goldenRows, o)
 			golden(t, name, got)
 			if o.Width > 0 && !o.Colour {
 				for line := range strings.Lines(got) {
@@ -105,14 +105,14 @@ func TestNoRows(t *testing.T) {
 		render.CSV:      "a,b\n",
 		render.Markdown: "| a | b |\n| --- | --- |\n",
 	} {
-		if got := print(t, render.Columns("a", "b"), nil, render.Options{Format: f}); got != want {
+		if got := printed(t, render.Columns("a", "b"), nil, render.Options{Format: f}); got != want {
 			t.Errorf("%s of no rows: got %q, want %q", f, got, want)
 		}
 	}
 }
 
 func TestNamesAreMadeDistinct(t *testing.T) {
-	got := print(t, render.Columns("a", "a", "a_2", "a"), [][]any{{1, 2, 3, 4}}, render.Options{Format: render.JSON})
+	got := printed(t, render.Columns("a", "a", "a_2", "a"), [][]any{{1, 2, 3, 4}}, render.Options{Format: render.JSON})
 	want := "[\n{\"a\":1,\"a_3\":2,\"a_2\":3,\"a_4\":4}\n]\n"
 	if got != want {
 		t.Errorf("got %s, want %s", got, want)
@@ -196,7 +196,7 @@ func TestCSVFormulas(t *testing.T) {
 		"=1+1": "'=1+1", "+1": "'+1", "-1": "'-1", "@SUM(A1)": "'@SUM(A1)", "  =1": "'  =1",
 		"＝1": "'＝1", "\t=1": `\t=1`, "\r=1": `\r=1`, "a=1": "a=1", "": "", "\ufffd": "\ufffd",
 	} {
-		got := print(t, render.Columns("s", "n"), [][]any{{in, int64(-1)}}, render.Options{Format: render.CSV})
+		got := printed(t, render.Columns("s", "n"), [][]any{{in, int64(-1)}}, render.Options{Format: render.CSV})
 		recs, err := csv.NewReader(strings.NewReader(got)).ReadAll()
 		if err != nil {
 			t.Fatal(err)
@@ -210,7 +210,7 @@ func TestCSVFormulas(t *testing.T) {
 func TestJSONKeepsMeaning(t *testing.T) {
 	in := "\x1b\u009b\u202e\u200b\U000e0041\"\\\n\t\r日本\u2028<&>"
 	var got []map[string]any
-	text := print(t, render.Columns("s", "l", "o"), [][]any{{in, []any{in}, map[string]string{in: in}}}, render.Options{Format: render.JSON})
+	text := printed(t, render.Columns("s", "l", "o"), [][]any{{in, []any{in}, map[string]string{in: in}}}, render.Options{Format: render.JSON})
 	if err := json.Unmarshal([]byte(text), &got); err != nil {
 		t.Fatalf("%v in %s", err, text)
 	}

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -149,7 +150,7 @@ func (e *Engine) run(ctx context.Context, o Options, sql string, since, until ev
 	if err != nil {
 		return nil, nil, err
 	}
-	files := append(events[:len(events):len(events)], filtered...)
+	files := slices.Concat(events, filtered)
 	if err := e.checkNewest(files); err != nil {
 		return nil, files, err
 	}
@@ -245,8 +246,8 @@ func damaged(text string) bool {
 // findDamaged reads each file alone and whole until one fails.
 func (e *Engine) findDamaged(ctx context.Context, files []lakeFile) (lakeFile, error) {
 	for _, f := range files {
-		if ctx.Err() != nil {
-			break
+		if context.Cause(ctx) != nil {
+			break // the caller has gone; nobody asks any more
 		}
 		t, events, filtered := eventsTable, []lakeFile{f}, []lakeFile(nil)
 		if filepath.Base(f.path) == filteredTable.file {
