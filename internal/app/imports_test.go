@@ -36,8 +36,8 @@ var allowed = map[string][]string{
 	"cmd/iamtrack": {"internal/cli"},
 	"bench":        {"internal/query", "internal/query/duckdb", "internal/simulate"},
 	// The suites that implementations are held to.
-	"internal/store/storetest": {"internal/event", "internal/rule", "internal/store"},
-	"internal/lake/laketest":   {"internal/event", "internal/lake"},
+	"internal/store/storetest": {"internal/event", "internal/fault", "internal/rule", "internal/store"},
+	"internal/lake/laketest":   {"internal/event", "internal/fault", "internal/lake"},
 }
 
 // walls are libraries that only these packages may link, directly or not:
