@@ -131,7 +131,7 @@ func (b *bench) all() error {
 	if err := b.importOnce(large); err != nil {
 		return err
 	}
-	for _, step := range []func(world) error{b.memory, b.queries, b.interactive} {
+	for _, step := range []func(world) error{b.queries, b.interactive} {
 		if err := step(large); err != nil {
 			return err
 		}

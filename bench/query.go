@@ -204,10 +204,12 @@ func (b *bench) firstLine(args []string) (first, whole time.Duration, err error)
 	return first, time.Since(start), nil
 }
 
+// memoryLimit is the promised bound, in bytes.
+const memoryLimit = 512 << 20
+
 // memory runs the main commands in a memory cgroup of the promised size.
 func (b *bench) memory(w world) error {
-	const limit = 512 << 20
-	group, err := newCgroup(limit)
+	group, err := newCgroup(memoryLimit)
 	if err != nil {
 		b.printf("\n### Memory\n\nNot measured: %v.\n", err)
 		return nil
@@ -232,7 +234,7 @@ func (b *bench) memory(w world) error {
 	} {
 		peak, err := group.run(b.ctx, b.bin, c.args)
 		if err != nil {
-			return fmt.Errorf("%s within %d MB: %w", c.name, limit>>20, err)
+			return fmt.Errorf("%s within %d MB: %w", c.name, memoryLimit>>20, err)
 		}
 		b.printf("| %s | %d |\n", c.name, peak>>20)
 	}
