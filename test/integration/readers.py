@@ -8,6 +8,7 @@ import pathlib
 import sys
 
 import polars
+import pyarrow.compute
 import pyarrow.dataset
 import pyarrow.parquet
 
@@ -44,6 +45,12 @@ for row in table.select(["account_id", "event_id", "event_time", *columns]).to_p
             shown = json.loads(shown) if isinstance(shown, str) and shown else shown or None
         if (got or None) != (shown or None):
             fail(f"event {row['event_id']}, column {c}: {got!r} against {shown!r}")
+
+for c in table.column_names:
+    if c != "account_id" and str(table.schema.field(c).type) == "string":
+        empty = pyarrow.compute.sum(pyarrow.compute.equal(table[c], "")).as_py()
+        if empty:
+            fail(f"column {c}: {empty} rows have empty text where NULL is meant")
 
 filtered = pyarrow.dataset.dataset(lake / "filtered", partitioning="hive").to_table()
 if filtered.num_rows != status["filtered"]:
