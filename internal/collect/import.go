@@ -260,41 +260,71 @@ type parsed struct {
 	foreign     bool
 }
 
+// run reads, parses and collects. With a file for each worker, a worker reads
+// and parses its file by itself, which is the least work; a few large files are
+// cut by readers and parsed by all workers, so that one file uses all cores.
 func (im *importer) run(ctx context.Context) error {
 	stop := im.reportProgress()
 	defer stop()
 	workers := runtime.GOMAXPROCS(0)
 	g, ctx := errgroup.WithContext(ctx)
+	results := make(chan parsed, workers)
+	if len(im.files) >= workers {
+		im.fused(ctx, g, workers, results)
+	} else {
+		im.pipelined(ctx, g, workers, results)
+	}
+	g.Go(func() error { return im.collect(ctx, results) })
+	return g.Wait()
+}
+
+// fused starts workers that read and parse a file each.
+func (im *importer) fused(ctx context.Context, g *errgroup.Group, workers int, results chan<- parsed) {
 	var (
-		batches = make(chan batch, workers)
-		results = make(chan parsed, workers)
-		next    atomic.Int64
-		readers sync.WaitGroup
-		parsers sync.WaitGroup
+		next atomic.Int64
+		all  sync.WaitGroup
 	)
-	readers.Add(workers)
-	parsers.Add(workers)
+	all.Add(workers)
 	for range workers {
 		g.Go(func() error {
-			defer readers.Done()
+			defer all.Done()
+			w := worker{im: im, parser: event.NewParser(), split: event.NewSplitter(nil), out: results}
 			for {
 				i := int(next.Add(1)) - 1
 				if i >= len(im.files) {
 					return nil
 				}
-				if err := im.readFile(ctx, i, batches); err != nil {
+				if err := w.file(ctx, i); err != nil {
 					return err
 				}
 			}
 		})
+	}
+	g.Go(func() error { all.Wait(); close(results); return nil })
+}
+
+// pipelined starts readers, which cut files into batches, and parsers.
+func (im *importer) pipelined(ctx context.Context, g *errgroup.Group, workers int, results chan<- parsed) {
+	var (
+		batches = make(chan batch, workers)
+		readers sync.WaitGroup
+		parsers sync.WaitGroup
+	)
+	readers.Add(len(im.files))
+	parsers.Add(workers)
+	for i := range im.files {
+		g.Go(func() error {
+			defer readers.Done()
+			return im.readFile(ctx, i, batches)
+		})
+	}
+	for range workers {
 		g.Go(func() error {
 			defer parsers.Done()
 			parser := event.NewParser()
 			for b := range batches {
-				select {
-				case results <- im.parse(parser, b):
-				case <-ctx.Done():
-					return context.Cause(ctx)
+				if err := send(ctx, results, im.parse(parser, b)); err != nil {
+					return err
 				}
 			}
 			return nil
@@ -302,77 +332,158 @@ func (im *importer) run(ctx context.Context) error {
 	}
 	g.Go(func() error { readers.Wait(); close(batches); return nil })
 	g.Go(func() error { parsers.Wait(); close(results); return nil })
-	g.Go(func() error { return im.collect(ctx, results) })
-	return g.Wait()
 }
 
-// readFile cuts a file into batches. An error of the file goes with its last
-// batch; only the end of the context is returned.
+// send is out <- v, unless the context ends first.
+func send[T any](ctx context.Context, out chan<- T, v T) error {
+	select {
+	case out <- v:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// input is a file being read, in either way.
+type input struct {
+	im      *importer
+	r       *source.Reader
+	told    int64
+	foreign bool // it has held nothing but foreign values so far
+	count   int  // of them
+	broken  error
+}
+
+func (im *importer) open(i int) (*input, error) {
+	r, err := source.Open(im.files[i].File, im.o.Stdin)
+	return &input{im: im, r: r, foreign: true}, err
+}
+
+// close closes a file that was only read: its error says nothing that reading
+// did not.
+func (in *input) close() { _ = in.r.Close() }
+
+// advance tells the progress how far the file was read.
+func (in *input) advance() {
+	now := in.r.Packed()
+	in.im.bytesDone.Add(now - in.told)
+	in.told = now
+}
+
+// judge looks at a value while the file has held nothing but foreign ones, of
+// held bytes. It reports whether the file is to be given up.
+func (in *input) judge(raw event.Raw, held int) bool {
+	bad := notJSON(raw)
+	if bad && in.broken == nil {
+		in.broken = fmt.Errorf("not JSON at byte %d", raw.Offset)
+	}
+	if !bad && !isForeign(raw.Data) {
+		in.foreign = false
+		return false
+	}
+	in.count++
+	return in.count > maxForeign || held > maxForeignBytes
+}
+
+// end notes that the file was read to its end, or up to err or, with nil, as
+// far as needed; it returns what is wrong with the file.
+func (in *input) end(err error) error {
+	in.advance()
+	in.im.filesDone.Add(1)
+	switch {
+	case err == nil:
+		return nil
+	case !errors.Is(err, io.EOF):
+		return err
+	case in.foreign:
+		return in.broken
+	}
+	return nil
+}
+
+// worker reads and parses files, one after the other.
+type worker struct {
+	im     *importer
+	parser *event.Parser
+	split  *event.Splitter
+	out    chan<- parsed
+}
+
+// file reads and parses a file. An error of the file goes with its last batch;
+// only the end of the context is returned.
+func (w *worker) file(ctx context.Context, i int) error {
+	im := w.im
+	in, err := im.open(i)
+	if err != nil {
+		return send(ctx, w.out, parsed{file: i, last: true, err: err})
+	}
+	defer in.close()
+	w.split.Reset(in.r)
+	out, records, held, now := parsed{file: i}, 0, 0, im.p.Now()
+	for {
+		e, raw, err := w.parser.Next(w.split)
+		var reject *event.RejectError
+		ended := err != nil && !errors.As(err, &reject)
+		giveUp := !ended && in.foreign && in.judge(raw, held)
+		if ended || giveUp {
+			if giveUp {
+				err = nil
+			}
+			if in.foreign {
+				// It isn't a CloudTrail file, unless it is damaged or empty.
+				out = parsed{file: i, foreign: records > 0 || giveUp}
+				records = 0
+			}
+			out.last, out.err = true, in.end(err)
+			im.records.Add(int64(records))
+			return send(ctx, w.out, out)
+		}
+		if err != nil {
+			out.rejected = append(out.rejected, rejected(im.files[i].Path, raw, err, now))
+		} else {
+			im.take(&e, &out)
+		}
+		records++
+		held += len(raw.Data)
+		if !in.foreign && (records >= batchRecords || held >= batchBytes) {
+			in.advance()
+			im.records.Add(int64(records))
+			if err := send(ctx, w.out, out); err != nil {
+				return err
+			}
+			out, records, held, now = parsed{file: i}, 0, 0, im.p.Now()
+		}
+	}
+}
+
+// readFile cuts a file into batches, as file does otherwise.
 func (im *importer) readFile(ctx context.Context, i int, out chan<- batch) error {
 	b := batch{file: i, foreign: true}
-	send := func() error {
-		select {
-		case out <- b:
-			b = batch{file: i, foreign: b.foreign}
-			return nil
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-	}
-	r, err := source.Open(im.files[i].File, im.o.Stdin)
+	in, err := im.open(i)
 	if err != nil {
 		b.last, b.err = true, err
-		return send()
+		return send(ctx, out, b)
 	}
-	defer func() { _ = r.Close() }() // read only: its error says nothing that reading did not
-	var (
-		split    = event.NewSplitter(r)
-		told     int64
-		foreign  int
-		broken   error // the first value that isn't JSON
-		lastRead = func() {
-			im.bytesDone.Add(r.Packed() - told)
-			told = r.Packed()
-		}
-	)
+	defer in.close()
+	split := event.NewSplitter(in.r)
 	for {
 		raw, err := split.Next()
-		if err != nil {
-			lastRead()
-			b.last = true
-			if !errors.Is(err, io.EOF) {
-				b.err = err
-			} else if b.foreign {
-				b.err = broken
-			}
-			im.filesDone.Add(1)
-			return send()
-		}
-		if b.foreign {
-			bad := notJSON(raw)
-			if bad && broken == nil {
-				broken = fmt.Errorf("not JSON at byte %d", raw.Offset)
-			}
-			if bad || isForeign(raw.Data) {
-				if foreign++; foreign > maxForeign || len(b.data) > maxForeignBytes {
-					lastRead()
-					b.last = true
-					im.filesDone.Add(1)
-					return send()
-				}
-			} else {
-				b.foreign = false
-			}
+		giveUp := err == nil && in.foreign && in.judge(raw, len(b.data))
+		b.foreign = in.foreign
+		if err != nil || giveUp {
+			b.last, b.err = true, in.end(err)
+			return send(ctx, out, b)
 		}
 		at := len(b.data)
 		b.data = append(b.data, raw.Data...)
 		raw.Data = b.data[at:len(b.data):len(b.data)]
 		b.raws = append(b.raws, raw)
-		if !b.foreign && (len(b.raws) >= batchRecords || len(b.data) >= batchBytes) {
-			lastRead()
-			if err := send(); err != nil {
+		if !in.foreign && (len(b.raws) >= batchRecords || len(b.data) >= batchBytes) {
+			in.advance()
+			if err := send(ctx, out, b); err != nil {
 				return err
 			}
+			b = batch{file: i}
 		}
 	}
 }
@@ -414,7 +525,7 @@ func (im *importer) parse(parser *event.Parser, b batch) parsed {
 		} else {
 			var e event.Event
 			if e, err = parser.Parse(raw.Data); err == nil {
-				im.take(e, &out)
+				im.take(&e, &out)
 				continue
 			}
 		}
@@ -425,20 +536,20 @@ func (im *importer) parse(parser *event.Parser, b batch) parsed {
 }
 
 // take selects and filters an event.
-func (im *importer) take(e event.Event, out *parsed) {
-	if !im.p.Filter.Selected(&e) {
+func (im *importer) take(e *event.Event, out *parsed) {
+	if !im.p.Filter.Selected(e) {
 		out.notSelected++
 		return
 	}
-	reason := im.p.Filter.Reason(&e)
+	reason := im.p.Filter.Reason(e)
 	if reason == "" {
-		out.events = append(out.events, e)
+		out.events = append(out.events, *e)
 		return
 	}
 	// What a critical rule fires on is never hidden by a filter.
-	if rule.Grave(im.p.Rules.Evaluate(&e)) {
+	if rule.Grave(im.p.Rules.Evaluate(e)) {
 		e.FilteredBy = reason
-		out.events = append(out.events, e)
+		out.events = append(out.events, *e)
 		return
 	}
 	if reason == filter.Role {

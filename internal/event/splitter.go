@@ -92,6 +92,17 @@ func NewSplitter(r io.Reader) *Splitter {
 	return &Splitter{r: r, buf: make([]byte, 0, readSize)}
 }
 
+// Reset makes s read r from its start, with the buffers it has. What Next
+// returned before is no longer valid.
+func (s *Splitter) Reset(r io.Reader) {
+	const most = 4 * readSize // more was one huge record's
+	buf := s.buf[:0]
+	if cap(buf) > most {
+		buf = make([]byte, 0, readSize)
+	}
+	*s = Splitter{r: r, buf: buf, head: s.head[:0]}
+}
+
 // more reads on. It drops what comes before keep, and reports whether there is
 // at least one byte more.
 func (s *Splitter) more() bool {
