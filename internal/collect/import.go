@@ -420,8 +420,17 @@ func (w *worker) file(ctx context.Context, i int) error {
 	defer in.close()
 	w.split.Reset(in.r)
 	out, records, held, now := parsed{file: i}, 0, 0, im.p.Now()
+	// Most of a trail is noise, which its first fields tell.
+	drop := func(h *event.Head) bool {
+		reason := im.p.Filter.HeadReason(h)
+		if reason == "" || im.p.Rules.MayBeGrave(h.EventSource, h.EventName, h.IdentityType) {
+			return false
+		}
+		out.drop(h.Filtered(reason))
+		return true
+	}
 	for {
-		e, raw, err := w.parser.Next(w.split)
+		e, raw, dropped, err := w.parser.NextUnless(w.split, drop)
 		var reject *event.RejectError
 		ended := err != nil && !errors.As(err, &reject)
 		giveUp := !ended && in.foreign && in.judge(raw, held)
@@ -440,7 +449,7 @@ func (w *worker) file(ctx context.Context, i int) error {
 		}
 		if err != nil {
 			out.rejected = append(out.rejected, rejected(im.files[i].Path, raw, err, now))
-		} else {
+		} else if !dropped {
 			im.take(&e, &out)
 		}
 		records++
@@ -552,15 +561,20 @@ func (im *importer) take(e *event.Event, out *parsed) {
 		out.events = append(out.events, *e)
 		return
 	}
-	if reason == filter.Role {
+	out.drop(event.Filtered{
+		EventID: e.EventID, EventTime: e.EventTime, AccountID: e.AccountID, AWSRegion: e.AWSRegion,
+		EventSource: e.EventSource, EventName: e.EventName, Reason: reason,
+	})
+}
+
+// drop counts and keeps the thin row of a filtered event.
+func (out *parsed) drop(row event.Filtered) {
+	if row.Reason == filter.Role {
 		out.role++
 	} else {
 		out.service++
 	}
-	out.filtered = append(out.filtered, event.Filtered{
-		EventID: e.EventID, EventTime: e.EventTime, AccountID: e.AccountID, AWSRegion: e.AWSRegion,
-		EventSource: e.EventSource, EventName: e.EventName, Reason: reason,
-	})
+	out.filtered = append(out.filtered, row)
 }
 
 func rejected(path string, raw event.Raw, err error, now time.Time) store.Rejected {

@@ -12,9 +12,10 @@ import (
 // frequent strings, all of bounded size; the events it returns share none of
 // the buffers. Not safe for concurrent use: one per goroutine.
 type Parser struct {
-	c      canon
-	intern internTable
-	ev     Event
+	c       canon
+	intern  internTable
+	ev      Event
+	heading Head
 
 	vals  [numFields]span // values in the record, by field
 	small []byte          // decoded short columns of one event

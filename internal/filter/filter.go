@@ -89,19 +89,16 @@ func split(in []string) []string {
 // and Config.ManagementOnly. It comes before Reason: what is not selected is as
 // if it were not in the input, so it is not counted as filtered.
 func (f *Filter) Selected(e *event.Event) bool {
-	if len(f.sources) > 0 {
-		found := false
-		for _, s := range f.sources {
-			if match(s, e.EventSource) {
-				found = true
-				break
-			}
-		}
-		if !found {
-			return false
+	return f.hasSource(e.EventSource) && (!f.managementOnly || !isData(e))
+}
+
+func (f *Filter) hasSource(source string) bool {
+	for _, s := range f.sources {
+		if match(s, source) {
+			return true
 		}
 	}
-	return !f.managementOnly || !isData(e)
+	return len(f.sources) == 0
 }
 
 // isData reports whether the record is a data event (or a network activity or
@@ -137,13 +134,29 @@ func (f *Filter) Reason(e *event.Event) string {
 	return ""
 }
 
+// HeadReason says why the event is noise, from its head alone. What it gives,
+// Reason gives too, and the event is Selected; "" means that only the whole
+// event tells.
+func (f *Filter) HeadReason(h *event.Head) string {
+	if !f.service || f.managementOnly || !f.hasSource(h.EventSource) {
+		return ""
+	}
+	if h.IdentityType == serviceType || h.IdentityType == "AssumedRole" && strings.Contains(h.IssuerARN, serviceRolePath) {
+		return Service
+	}
+	return ""
+}
+
+// serviceType is userIdentity.type of AWS services.
+const serviceType = "AWSService"
+
 // serviceRolePath is reserved: only AWS makes roles under it. The name of such
 // a role (AWSServiceRoleFor…) proves nothing.
 const serviceRolePath = ":role/aws-service-role/"
 
 // isService reports whether AWS acts for itself.
 func isService(e *event.Event) bool {
-	if e.IdentityType == "AWSService" {
+	if e.IdentityType == serviceType {
 		return true
 	}
 	if e.EventName == "AssumeRole" && e.EventSource == "sts.amazonaws.com" && (fromAWS(e.UserAgent) || fromAWS(e.SourceIP)) &&

@@ -202,3 +202,14 @@ func Grave(facts []Fact) bool {
 	}
 	return false
 }
+
+// MayBeGrave reports whether Evaluate may state something of an event of this
+// source, name and identity type, so that Grave has to be asked. It errs on the
+// side of yes.
+func (en *Engine) MayBeGrave(source, name, identityType string) bool {
+	// Root and any IAM, sign-in or Identity Center event concern rules that no
+	// name selects: see Evaluate and interactive.
+	return identityType == typeRoot || source == sourceIAM || source == sourceSignin ||
+		strings.HasPrefix(source, "sso") || strings.HasPrefix(source, "identitystore") ||
+		en.byName[source][name] != nil
+}
