@@ -145,13 +145,21 @@ func (e *env) printAlerts(alerts []rule.Alert) error {
 	}
 	cols := []render.Column{
 		{Name: "id", Whole: true}, {Name: "time"}, {Name: "severity", Whole: true, Paint: paintSeverity}, {Name: "alert"},
-		{Name: "actor"}, {Name: "source_ip"}, {Name: "account", Whole: true}, {Name: "targets"}, {Name: "state", Paint: paintState},
+		columnStyle("actor"), {Name: "source_ip"}, {Name: "account", Whole: true}, {Name: "targets"}, {Name: "state", Paint: paintState},
 	}
-	return e.answer(cols, func(p render.Printer) error {
+	// A title cut short tells nothing: a narrow terminal shows fewer columns.
+	n := len(cols)
+	if width, ok := render.Terminal(e.stdout); ok && e.format() == render.Table {
+		n = alertColumns(width)
+	}
+	return e.answer(cols[:n], func(p render.Printer) error {
 		for i := range alerts {
 			al := &alerts[i]
-			if err := p.Row([]any{al.ID, time.UnixMilli(al.EventTime), al.Severity.String(), al.Title,
-				al.Actor, al.SourceIP, al.AccountID, al.Targets, al.State}); err != nil {
+			values := []any{
+				al.ID, time.UnixMilli(al.EventTime), al.Severity.String(), al.Title,
+				al.Actor, al.SourceIP, al.AccountID, al.Targets, al.State,
+			}
+			if err := p.Row(values[:n]); err != nil {
 				return err
 			}
 		}
@@ -255,4 +263,17 @@ func paintState(v any) render.Colour {
 		return render.NoColour
 	}
 	return render.Dim
+}
+
+// alertColumns is how many columns of alerts a terminal has room for.
+func alertColumns(width int) int {
+	switch {
+	case width < 116:
+		return 5 // id to actor
+	case width < 140:
+		return 6 // and the address
+	case width < 170:
+		return 7 // and the account
+	}
+	return 9
 }

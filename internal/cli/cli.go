@@ -49,6 +49,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return run(ctx, &env{
 		stdin: stdin, stdout: stdout, stderr: stderr,
 		now: time.Now, lookupEnv: os.LookupEnv, version: programVersion(),
+		program: programName(os.Args[0]),
 	}, args)
 }
 
@@ -59,6 +60,9 @@ type env struct {
 	now            func() time.Time
 	lookupEnv      func(string) (string, bool)
 	version        string
+	// program is how this program is typed, in commands that are printed;
+	// "" means iamtrack.
+	program string
 
 	// Set before a command runs.
 	config config.Config
@@ -103,7 +107,7 @@ func (e *env) report(err error) int {
 
 // say prints a line on standard error. There is nothing to be done when that
 // fails.
-func (e *env) say(line string) { _, _ = fmt.Fprintln(e.stderr, render.Text(line)) }
+func (e *env) say(line string) { _, _ = fmt.Fprintln(e.stderr, render.Text(e.typed(line))) }
 
 // note is what a person may want to know; --quiet and lower log levels hide it.
 func (e *env) note(format string, args ...any) {

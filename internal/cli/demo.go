@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rivo/uniseg"
 	"github.com/spf13/cobra"
 
 	"github.com/iamtrack/iamtrack/internal/app"
@@ -136,7 +137,7 @@ func (d *demo) tell(ctx context.Context, sum collect.Summary) error {
 		noise := sum.Filtered.Service + sum.Filtered.Role
 		d.page.paragraph(fmt.Sprintf("%d %% of it was AWS services at work: counted, kept apart, and out of every answer.", 100*noise/sum.Records))
 	}
-	alerts, err := d.a.Store.Alerts(ctx, store.AlertFilter{MinSeverity: rule.Medium})
+	alerts, err := d.a.Store.Alerts(ctx, store.AlertFilter{})
 	if err != nil {
 		return err
 	}
@@ -159,25 +160,27 @@ func (d *demo) tell(ctx context.Context, sum collect.Summary) error {
 	return nil
 }
 
-// alerts lists the critical and high ones, the worst first.
+// alerts lists the worst ones in the order of time.
 func (d *demo) alerts(alerts []rule.Alert) error {
 	const most = 12
 	by := map[rule.Severity]int{}
 	for i := range alerts {
 		by[alerts[i].Severity]++
 	}
-	d.page.heading(fmt.Sprintf("Alerts: %d critical, %d high, %d medium", by[rule.Critical], by[rule.High], by[rule.Medium]))
+	heading := fmt.Sprintf("Alerts: %d critical, %d high, %d medium, %d low", by[rule.Critical], by[rule.High], by[rule.Medium], by[rule.Low]+by[rule.Info])
 	worst := slices.Clone(alerts)
 	slices.SortStableFunc(worst, func(a, b rule.Alert) int { return int(b.Severity) - int(a.Severity) })
-	worst = worst[:min(most, len(worst))]
-	slices.SortStableFunc(worst, func(a, b rule.Alert) int { return int(a.EventTime/1000 - b.EventTime/1000) })
-	cols := []render.Column{
-		{Name: "id", Whole: true}, {Name: "time"}, {Name: "severity", Whole: true, Paint: paintSeverity}, {Name: "alert"}, {Name: "actor"}, {Name: "source_ip"}, {Name: "targets"},
+	if len(worst) > most {
+		worst = worst[:most]
+		heading += fmt.Sprintf("; the %d latest of the most severe:", most)
 	}
+	d.page.heading(heading)
+	slices.SortStableFunc(worst, func(a, b rule.Alert) int { return int(a.EventTime/1000 - b.EventTime/1000) })
+	cols := []render.Column{{Name: "time"}, {Name: "severity", Whole: true, Paint: paintSeverity}, {Name: "alert", Whole: true}, columnStyle("actor")}
 	return d.table(cols, func(p render.Printer) error {
 		for i := range worst {
 			a := &worst[i]
-			if err := p.Row([]any{a.ID, time.UnixMilli(a.EventTime), a.Severity.String(), a.Title, a.Actor, a.SourceIP, strings.Join(a.Targets, ", ")}); err != nil {
+			if err := p.Row([]any{time.UnixMilli(a.EventTime), a.Severity.String(), a.Title, a.Actor}); err != nil {
 				return err
 			}
 		}
@@ -185,9 +188,16 @@ func (d *demo) alerts(alerts []rule.Alert) error {
 	})
 }
 
+// demoWidth bounds the page's tables when it is not for a terminal.
+const demoWidth = 100
+
 // table prints rows on the page.
 func (d *demo) table(cols []render.Column, f func(render.Printer) error) error {
-	p := d.e.printer(&d.page.b, cols)
+	width, ok := render.Terminal(d.e.stdout)
+	if !ok {
+		width = demoWidth
+	}
+	p := render.New(&d.page.b, cols, render.Options{Format: render.Table, Zone: d.e.config.Zone, Width: width, Colour: d.e.colour()})
 	if err := f(p); err != nil {
 		return err
 	}
@@ -217,10 +227,13 @@ func (d *demo) story(ctx context.Context, engine query.Engine, source string, al
 	if source == "" {
 		return nil
 	}
-	titles := map[eventKey][]string{}
+	raised := map[eventKey][]*rule.Alert{}
 	for i := range alerts {
 		a := &alerts[i]
-		titles[eventKey{a.AccountID, a.EventID}] = append(titles[eventKey{a.AccountID, a.EventID}], a.Severity.String()+": "+a.Title)
+		if a.Severity >= rule.Medium {
+			key := eventKey{a.AccountID, a.EventID}
+			raised[key] = append(raised[key], a)
+		}
 	}
 	text, err := query.EventsSQL(query.EventFilter{
 		IPs: []string{source}, Columns: []string{"event_time", "event_name", "outcome", "actor", "target_name", "account_id", "event_id"},
@@ -232,23 +245,39 @@ func (d *demo) story(ctx context.Context, engine query.Engine, source string, al
 	if err != nil {
 		return err
 	}
-	steps, err := foldSteps(rows, titles)
+	steps, err := foldSteps(rows, raised)
 	if err = errors.Join(err, rows.Close()); err != nil {
 		return err
 	}
 	d.page.heading("Where the worst alerts come from: everything that " + render.Text(source) + " did")
-	return d.table([]render.Column{{Name: "time"}, {Name: "actor"}, {Name: "event"}, {Name: "outcome", Paint: paintOutcome}, {Name: "target"}, {Name: "alert"}}, func(p render.Printer) error {
-		for _, s := range steps {
-			name := s.name
-			if s.n > 1 {
-				name = fmt.Sprintf("%s ×%d", name, s.n)
-			}
-			if err := p.Row([]any{s.at, s.actor, name, s.outcome, s.target, strings.Join(s.alerts, "; ")}); err != nil {
-				return err
-			}
+	d.steps(steps)
+	return nil
+}
+
+// steps prints a line a step, and the alerts it raised below it.
+func (d *demo) steps(steps []step) {
+	const mostActor = 24
+	actor := 0
+	for _, s := range steps {
+		actor = max(actor, min(mostActor, uniseg.StringWidth(render.Text(s.actor))))
+	}
+	for _, s := range steps {
+		who := render.Shorten(render.Text(s.actor), actor)
+		line := "  " + d.e.timeText(s.at.UnixMilli()) + "  " + who + strings.Repeat(" ", actor-uniseg.StringWidth(who)) + "  " + render.Text(s.name)
+		if s.n > 1 {
+			line += fmt.Sprintf(" ×%d", s.n)
 		}
-		return nil
-	})
+		if s.target != "" {
+			line += " → " + render.Text(s.target)
+		}
+		if s.outcome != "ok" {
+			line += "  " + d.e.paint(paintOutcome(s.outcome), render.Text(s.outcome))
+		}
+		d.page.line(line)
+		for _, a := range s.alerts {
+			d.page.line("      " + d.e.paint(severityColour(a.Severity.String()), a.Severity.String()) + ": " + render.Text(a.Title))
+		}
+	}
 }
 
 // eventKey is an event's key.
@@ -258,13 +287,13 @@ type eventKey struct{ account, id string }
 type step struct {
 	at                           time.Time
 	actor, name, outcome, target string
-	alerts                       []string
+	alerts                       []*rule.Alert
 	n                            int
 }
 
 // foldSteps reads events newest first and returns them oldest first, reads that
 // follow each other folded into one.
-func foldSteps(rows query.Rows, titles map[eventKey][]string) ([]step, error) {
+func foldSteps(rows query.Rows, raised map[eventKey][]*rule.Alert) ([]step, error) {
 	var all []step
 	for {
 		v, err := rows.Next()
@@ -276,7 +305,7 @@ func foldSteps(rows query.Rows, titles map[eventKey][]string) ([]step, error) {
 		}
 		text := func(i int) string { s, _ := v[i].(string); return s }
 		at, _ := v[0].(time.Time)
-		all = append(all, step{at: at, name: text(1), outcome: text(2), actor: text(3), target: text(4), alerts: titles[eventKey{text(5), text(6)}], n: 1})
+		all = append(all, step{at: at, name: text(1), outcome: text(2), actor: text(3), target: text(4), alerts: raised[eventKey{text(5), text(6)}], n: 1})
 	}
 	slices.Reverse(all)
 	var steps []step
@@ -315,28 +344,16 @@ func (d *demo) query(ctx context.Context, engine query.Engine) error {
 		return err
 	}
 	defer rows.Close() //nolint:errcheck // read to its end
-	d.page.heading("A query: iamtrack query " + demoQuery + "  (" + q.Title + ")")
-	var cols []render.Column
-	for _, c := range rows.Columns() {
-		cols = append(cols, render.Column{Name: c.Name})
-	}
+	d.page.heading("A query, " + demoQuery + ": " + q.Title)
+	o := rowsOptions{columns: q.Table}
+	cols, index := o.choose(rows.Columns(), false)
 	return d.table(cols, func(p render.Printer) error {
-		for {
-			v, err := rows.Next()
-			if errors.Is(err, io.EOF) {
-				return nil
-			}
-			if err != nil {
-				return err
-			}
-			if err := p.Row(v); err != nil {
-				return err
-			}
-		}
+		_, err := copyRows(p, rows, index)
+		return err
 	})
 }
 
-const demoQuery = "role_assumptions"
+const demoQuery = "enumeration"
 
 // next lists commands that work on the demo's data as printed.
 func (d *demo) next(source string, alerts []rule.Alert) {
@@ -356,6 +373,7 @@ func (d *demo) next(source string, alerts []rule.Alert) {
 	if source != "" {
 		try("every event from that address, newest first", "events", "--ip", source)
 	}
+	try("that query again", "query", demoQuery)
 	try("all alerts of the last week", "alerts", "list", "--since", "7d")
 	try("who changed permissions", "query", "permission_changes")
 	try("the queries there are", "query", "list")

@@ -93,6 +93,9 @@ func flagError(cmd *cobra.Command, err error) error {
 		if missing.GetSpecifiedShortnames() != "" {
 			return withHint(usagef("unknown flag -%s", name), "`"+cmd.CommandPath()+" --help` lists the flags")
 		}
+		if name == "version" {
+			return withHint(usagef("unknown flag --%s", name), "`"+cmd.Root().Name()+" version` tells it")
+		}
 		if near := config.Near(name, known); near != "" {
 			return withHint(usagef("unknown flag --%s", name), "did you mean --"+near+"?")
 		}

@@ -79,8 +79,11 @@ CloudTrail wrote it under "record".`,
 // eventColumns are what people scan, in a table of that width (0: any).
 func eventColumns(width int) []string {
 	cols := []string{"event_time", "event_name", "outcome", "actor", "source_ip", "target_name", "account_id", "aws_region", "event_id"}
-	if width > 0 && width < 110 {
-		cols = []string{"event_time", "event_name", "outcome", "actor", "source_ip", "target_name", "event_id"}
+	switch {
+	case width > 0 && width < 100:
+		return []string{"event_time", "event_name", "outcome", "actor", "event_id"}
+	case width > 0 && width < 150:
+		return []string{"event_time", "event_name", "outcome", "actor", "source_ip", "target_name", "event_id"}
 	}
 	return cols
 }
@@ -97,7 +100,11 @@ func runEvents(ctx context.Context, e *env, f query.EventFilter) error {
 	}
 	text, err := query.EventsSQL(f)
 	if err != nil {
-		return withHint(usagef("events: %v", err), "`iamtrack events --help` lists the filters; columns are "+strings.Join(allEventColumns(), ", "))
+		hint := "`iamtrack events --help` lists the filters"
+		if strings.Contains(err.Error(), "column") {
+			hint += "; columns are " + strings.Join(allEventColumns(), ", ")
+		}
+		return withHint(usagef("events: %v", err), hint)
 	}
 	e.debug("SQL: %s", text)
 	return e.asking(ctx, "events", func(_ *app.App, engine *duckdb.Engine) error {

@@ -152,7 +152,7 @@ func (e *env) importText(s collect.Summary) string {
 		number(s.Filtered.Service), number(s.Filtered.Role)))
 	optional := func(name string, n int64, what string) {
 		if n > 0 {
-			t.field(name, number(n)+" "+what)
+			t.field(name, number(n)+" "+e.typed(what))
 		}
 	}
 	optional("kept", s.Kept, "filtered events that are stored all the same: a critical rule fired")
@@ -201,6 +201,6 @@ func (e *env) importNotes(s collect.Summary) {
 		e.warn("%s could not be parsed: `iamtrack status --rejected` tells which, and why", count(s.Rejected, "record"))
 	}
 	if s.Alerts > 0 {
-		e.note("next: iamtrack alerts list")
+		e.note("next: `iamtrack alerts list`")
 	}
 }

@@ -37,7 +37,7 @@ func (p *page) heading(safe string) {
 }
 
 const (
-	fieldWidth     = 12
+	fieldWidth     = 14
 	wideFieldWidth = 22
 )
 

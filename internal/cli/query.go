@@ -82,7 +82,7 @@ printed, after the definitions of the tables.`,
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(_ *cobra.Command, args []string) error {
 			if !athena {
-				return withHint(usagef("query export needs --athena"), "iamtrack query export --athena")
+				return withHint(usagef("query export needs --athena"), "`iamtrack query export --athena`")
 			}
 			return runQueryExport(e, o, args)
 		},
@@ -298,7 +298,7 @@ func runQueryExport(e *env, o queryOptions, names []string) error {
 	}
 	if len(names) == 0 {
 		if len(p.Values) > 0 {
-			return withHint(usagef("--param goes with the name of a query"), "iamtrack query export --athena NAME --param …")
+			return withHint(usagef("--param goes with the name of a query"), "`iamtrack query export --athena NAME --param …`")
 		}
 		return e.document(func(w io.Writer) error { return c.ExportAthena(w, p) })
 	}

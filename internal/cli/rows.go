@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/iamtrack/iamtrack/internal/query"
@@ -107,9 +108,15 @@ func columnStyle(name string) render.Column {
 		c.Paint = paintOutcome
 	case "severity":
 		c.Paint = paintSeverity
+	case "actor", "role", "identity_arn", "target_arn":
+		c.End = endTells
 	}
 	return c
 }
+
+// endTells: what tells role/session and arn:…/name from others of their kind is
+// the end, but the start of "subject @ provider".
+func endTells(text string) bool { return !strings.Contains(text, " @ ") }
 
 func paintOutcome(v any) render.Colour {
 	switch v {

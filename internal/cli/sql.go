@@ -86,7 +86,7 @@ func runSQL(ctx context.Context, e *env, o sqlOptions, text string) error {
 		}
 	}
 	if strings.TrimSpace(text) == "" {
-		return withHint(usagef("there is no statement"), `for example: iamtrack sql "SELECT event_name, count(*) FROM events GROUP BY 1"`)
+		return withHint(usagef("there is no statement"), "for example: `iamtrack sql \"SELECT event_name, count(*) FROM events GROUP BY 1\"`")
 	}
 	return e.asking(ctx, "sql", func(_ *app.App, engine *duckdb.Engine) error { return e.ask(ctx, engine, text, o.output) })
 }

@@ -109,7 +109,7 @@ func (e *env) statusText(s *app.Status, last *lastImport) string {
 	t.field("hot store", count(s.HotEvents, "event")+", "+bytesText(s.StoreBytes))
 	t.field("lake", count(s.Events, "event")+", "+bytesText(s.LakeBytes))
 	if s.DirtyDays > 0 {
-		t.field("behind", count(s.DirtyDays, "day")+" of the lake: run `iamtrack export`")
+		t.field("behind", count(s.DirtyDays, "day")+" of the lake: run "+e.command("export"))
 	}
 	return t.String()
 }

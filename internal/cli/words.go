@@ -1,7 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -74,12 +78,44 @@ func shellQuote(s string) (string, bool) {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'", true
 }
 
+// programName is how the program that was started as typed is to be typed again.
+func programName(typed string) string {
+	if !strings.ContainsRune(filepath.ToSlash(typed), '/') {
+		return plainName // found in the PATH
+	}
+	if found, err := exec.LookPath(plainName); err == nil {
+		a, errA := os.Stat(found)
+		b, errB := os.Stat(typed)
+		if errA == nil && errB == nil && os.SameFile(a, b) {
+			return plainName
+		}
+	}
+	if quoted, ok := shellQuote(typed); ok {
+		return quoted
+	}
+	return plainName
+}
+
+const plainName = "iamtrack"
+
+// typed makes the commands in a message, which stand in back-quotes, such as
+// can be typed.
+func (e *env) typed(message string) string {
+	if e.program == "" || e.program == plainName {
+		return message
+	}
+	return strings.ReplaceAll(message, "`"+plainName+" ", "`"+e.program+" ")
+}
+
 // command is a command line to type, which works as printed: with the data
-// directory that this run was given. It is "" when a word of it can't be shown
+// directory and settings file that this run was given. It is "" when a word of it can't be shown
 // as it is. Values of flags are given as "--flag", "value".
 func (e *env) command(words ...string) string {
 	var b strings.Builder
-	b.WriteString("iamtrack")
+	b.WriteString(cmp.Or(e.program, plainName))
+	if e.flags.configFile != "" {
+		words = append([]string{"--config", e.flags.configFile}, words...)
+	}
 	if e.flags.dataDir != "" {
 		words = append([]string{"--data-dir", e.flags.dataDir}, words...)
 	}

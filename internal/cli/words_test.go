@@ -1,13 +1,18 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/iamtrack/iamtrack/internal/render"
 )
 
 func TestNumbers(t *testing.T) {
@@ -92,5 +97,76 @@ func TestParagraphWraps(t *testing.T) {
 	want := "  one two three four\n  five\n  " + strings.Repeat("x", 30) + "\n  six\n"
 	if got := p.String(); got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// A command is printed as it can be typed.
+func TestProgramName(t *testing.T) {
+	dir := t.TempDir()
+	ours, other := filepath.Join(dir, "ours", "iamtrack"), filepath.Join(dir, "other", "iamtrack")
+	for _, path := range []string{ours, other} {
+		if err := os.Mkdir(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(path), 0o700); err != nil { //nolint:gosec // a program
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct{ path, typed, want string }{
+		{filepath.Dir(ours), "iamtrack", "iamtrack"},
+		{filepath.Dir(ours), ours, "iamtrack"},
+		{filepath.Dir(other), ours, ours},
+		{"", ours, ours},
+		{"", "./bin/iamtrack", "./bin/iamtrack"},
+		{"", "/a b/iamtrack", "'/a b/iamtrack'"},
+		{"", "/a\x1b/iamtrack", "iamtrack"},
+	} {
+		t.Setenv("PATH", c.path)
+		if got := programName(c.typed); got != c.want {
+			t.Errorf("typed as %q with PATH %q: %q, want %q", c.typed, c.path, got, c.want)
+		}
+	}
+}
+
+func TestCommandNamesProgram(t *testing.T) {
+	var out bytes.Buffer
+	e := &env{stderr: &out, program: "./bin/iamtrack"}
+	e.flags.dataDir, e.flags.configFile = "/d", "/c.yaml"
+	if got, want := e.command("events", "--ip", "192.0.2.1"), "./bin/iamtrack --data-dir /d --config /c.yaml events --ip 192.0.2.1"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	e.say("iamtrack: run `iamtrack demo` or `iamtrack import PATH`")
+	if got, want := out.String(), "iamtrack: run `./bin/iamtrack demo` or `./bin/iamtrack import PATH`\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
+
+// What people scan fits on a terminal of any usual width without cutting what
+// tells rows apart.
+func TestListsFit(t *testing.T) {
+	for _, width := range []int{80, 100, 120, 140, 200} {
+		var out bytes.Buffer
+		cols := []render.Column{
+			{Name: "id", Whole: true}, {Name: "time"}, {Name: "severity", Whole: true}, {Name: "alert"},
+			columnStyle("actor"), {Name: "source_ip"}, {Name: "account", Whole: true}, {Name: "targets"}, {Name: "state"},
+		}
+		n := alertColumns(width)
+		p := render.New(&out, cols[:n], render.Options{Width: width})
+		at := time.Date(2026, 11, 21, 3, 6, 0, 0, time.UTC)
+		row := []any{"4cce6fcca2a21aae", at, "critical", "Role trusts another account", "SomeRole/someone@example.com", "203.0.113.66", "111122223333", "arn:aws:iam::111122223333:role/SupportDiagnosticsRole", "finding"}
+		if err := p.Row(row[:n]); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"4cce6fcca2a21aae", "Role trusts", "example.com"} {
+			if !strings.Contains(out.String(), want) || strings.Count(out.String(), "\n") != 3 {
+				t.Errorf("%d columns: no %q, or no table:\n%s", width, want, out.String())
+			}
+		}
+		if width >= 120 && !strings.Contains(out.String(), "another account") {
+			t.Errorf("%d columns: the title is cut:\n%s", width, out.String())
+		}
 	}
 }

@@ -44,6 +44,9 @@ type Column struct {
 	Name string
 	// Whole columns are never shortened in a table: ids that are to be copied.
 	Whole bool
+	// End tells of which values a table keeps the end, not the start, when it
+	// shortens them; nil means none.
+	End func(text string) bool
 	// Paint chooses a colour for a value in a table; nil means none.
 	Paint func(value any) Colour
 }

@@ -263,3 +263,25 @@ func TestTerminalOfABuffer(t *testing.T) {
 		t.Error("a buffer is taken for a terminal")
 	}
 }
+
+func TestColumnKeepsItsEnd(t *testing.T) {
+	var out strings.Builder
+	atSlash := func(text string) bool { return strings.Contains(text, "/") }
+	p := render.New(&out, []render.Column{{Name: "actor", End: atSlash}, {Name: "n", Whole: true}}, render.Options{Width: 20})
+	for _, v := range []string{"short", "AWSReservedSSO_Admin_0123/ann@example.com", "r\u00f4le/日本語日本語日本語日本語", "start is kept of this"} {
+		if err := p.Row([]any{v, "12345"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for i, line := range strings.Split(strings.TrimRight(out.String(), "\n"), "\n") {
+		if w := uniseg.StringWidth(line); w > 20 {
+			t.Errorf("line %d is %d columns wide: %q", i, w, line)
+		}
+	}
+	if !strings.Contains(out.String(), "…@example.com  12345") || !strings.Contains(out.String(), "start is kep…") || !strings.Contains(out.String(), "…日本語日本語") {
+		t.Errorf("the ends are lost:\n%s", out.String())
+	}
+}

@@ -203,7 +203,7 @@ func (p *tablePrinter) put(i int, text string, colour Colour) {
 	if i > 0 {
 		p.line.WriteString(strings.Repeat(" ", gap))
 	}
-	text = Shorten(text, p.width[i])
+	text = p.shorten(i, text, p.width[i])
 	pad := strings.Repeat(" ", p.width[i]-uniseg.StringWidth(text))
 	if p.o.Colour {
 		text = colour.Wrap(text)
@@ -238,7 +238,7 @@ func (p *tablePrinter) printBlock(row []tableCell) {
 		head := Text(p.cols[i].Name)
 		text := c.text
 		if !p.cols[i].Whole {
-			text = Shorten(text, max(minCell, p.o.Width-name-gap))
+			text = p.shorten(i, text, max(minCell, p.o.Width-name-gap))
 		}
 		pad := strings.Repeat(" ", name-uniseg.StringWidth(head)+gap)
 		if p.o.Colour {
@@ -246,6 +246,31 @@ func (p *tablePrinter) printBlock(row []tableCell) {
 		}
 		p.buf.WriteString(head + pad + text + "\n")
 	}
+}
+
+func (p *tablePrinter) shorten(i int, text string, width int) string {
+	if end := p.cols[i].End; end != nil && end(text) {
+		return shortenStart(text, width)
+	}
+	return Shorten(text, width)
+}
+
+// shortenStart is Shorten for text whose end is to be kept.
+func shortenStart(text string, width int) string {
+	used := uniseg.StringWidth(text)
+	if used <= width {
+		return text
+	}
+	if width <= 0 {
+		return ""
+	}
+	for g := uniseg.NewGraphemes(text); g.Next(); {
+		if used -= g.Width(); used <= width-1 {
+			_, to := g.Positions()
+			return "…" + text[to:]
+		}
+	}
+	return "…"
 }
 
 // Shorten cuts safe text to a width in terminal columns; what was cut ends in
