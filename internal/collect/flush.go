@@ -375,6 +375,12 @@ func (p *Pipeline) writeDays(ctx context.Context, part *part, dirty map[event.Da
 		if err != nil {
 			return err
 		}
+		// Days written above may have made this one dirty: it holds a content
+		// that lost to one of theirs.
+		dirty, err := p.dirtySet(ctx)
+		if err != nil {
+			return err
+		}
 		marks, err := p.markDirty(ctx, append(c.dirty, d.date))
 		if err != nil {
 			return err
