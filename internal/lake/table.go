@@ -166,9 +166,10 @@ const (
 // written through the offset, because a closure or reflection for each of 39
 // columns of each row would cost more than decoding it.
 type field struct {
-	name   string
-	kind   kind
-	offset uintptr
+	name     string
+	kind     kind
+	offset   uintptr
+	optional bool // a zero value is NULL
 }
 
 // fieldsOf reads the columns from T's struct tags, which are the contract. It
@@ -178,8 +179,8 @@ func fieldsOf[T any]() []field {
 	t := reflect.TypeFor[T]()
 	for i := range t.NumField() {
 		f := t.Field(i)
-		name, _, _ := strings.Cut(f.Tag.Get("parquet"), ",")
-		c := field{name: name, offset: f.Offset}
+		name, options, _ := strings.Cut(f.Tag.Get("parquet"), ",")
+		c := field{name: name, offset: f.Offset, optional: slices.Contains(strings.Split(options, ","), "optional")}
 		switch f.Type {
 		case reflect.TypeFor[string]():
 			c.kind = text

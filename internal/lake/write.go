@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"unsafe"
 
 	"github.com/parquet-go/parquet-go"
 )
@@ -15,7 +16,8 @@ type writer[T any] struct {
 	out    *sealer
 	w      *parquet.GenericWriter[T]
 	batch  []T
-	weight int // of the batch
+	column []parquet.Value // of one column of the batch
+	weight int             // of the batch
 	group  int // rows and raw bytes of the row group
 	raw    int
 	counts map[string]int64
@@ -53,7 +55,7 @@ func (w *writer[T]) add(row *T) error {
 
 func (w *writer[T]) flush() (err error) {
 	defer panicOf(&err)
-	if _, err := w.w.Write(w.batch); err != nil {
+	if err := w.columns(); err != nil {
 		return err
 	}
 	w.group += len(w.batch)
@@ -65,6 +67,49 @@ func (w *writer[T]) flush() (err error) {
 		return w.w.Flush()
 	}
 	return nil
+}
+
+// columns writes the batch column by column. GenericWriter.Write (v0.32.0) takes
+// some runs of zero values for present ones: of NULL, value, NULL, NULL, the last
+// two became empty strings (TestNulls).
+func (w *writer[T]) columns() error {
+	for i, column := range w.w.ColumnWriters() {
+		f := &w.t.fields[i]
+		w.column = w.column[:0]
+		for j := range w.batch {
+			w.column = append(w.column, f.value(unsafe.Pointer(&w.batch[j]), i))
+		}
+		if _, err := column.WriteRowValues(w.column); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// value is the field of the row at p, as the parquet value of column i.
+func (f *field) value(p unsafe.Pointer, i int) parquet.Value {
+	p = unsafe.Add(p, f.offset)
+	var v parquet.Value
+	switch f.kind {
+	case integer:
+		v = parquet.Int64Value(*(*int64)(p))
+	case boolean:
+		b := *(**bool)(p)
+		if b == nil {
+			return parquet.NullValue().Level(0, 0, i)
+		}
+		v = parquet.BooleanValue(*b)
+	default:
+		s := *(*string)(p)
+		if s == "" && f.optional {
+			return parquet.NullValue().Level(0, 0, i)
+		}
+		v = parquet.ByteArrayValue(unsafe.Slice(unsafe.StringData(s), len(s)))
+	}
+	if f.optional {
+		return v.Level(0, 1, i)
+	}
+	return v.Level(0, 0, i)
 }
 
 // close writes what is left and the footer.
