@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -84,6 +85,7 @@ func runImport(ctx context.Context, e *env, o importOptions) error {
 // importInto imports with progress.
 func (e *env) importInto(ctx context.Context, a *app.App, o importOptions) (collect.Summary, error) {
 	p := e.newProgress()
+	defer e.spendMemory()()
 	sum, err := a.Pipeline.Import(ctx, collect.ImportOptions{
 		Paths: o.paths, Stdin: e.stdin, OnlyNew: o.onlyNew, Progress: p.importing, MemoryBytes: e.config.MemoryLimit / 8,
 	})
@@ -92,6 +94,23 @@ func (e *env) importInto(ctx context.Context, a *app.App, o importOptions) (coll
 		return sum, fmt.Errorf("import: %w", err)
 	}
 	return sum, e.rememberImport(ctx, a, sum)
+}
+
+// spendMemory lets the garbage collector work less often as long as the memory
+// limit is far: an import allocates a lot, and keeps little. GOGC and GOMEMLIMIT,
+// when set, are the user's word. The returned function undoes it.
+func (e *env) spendMemory() (undo func()) {
+	for _, name := range []string{"GOGC", "GOMEMLIMIT"} {
+		if _, set := e.lookupEnv(name); set {
+			return func() {}
+		}
+	}
+	limit := debug.SetMemoryLimit(e.config.MemoryLimit * 6 / 10) // the rest is SQLite's, buffers and head-room
+	percent := debug.SetGCPercent(300)
+	return func() {
+		debug.SetGCPercent(percent)
+		debug.SetMemoryLimit(limit)
+	}
 }
 
 // metaLastImport is the store's key for what status tells of the last import.
