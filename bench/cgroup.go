@@ -40,18 +40,35 @@ func newCgroup(limit int64) (*cgroup, error) {
 func (g *cgroup) remove() { _ = os.Remove(g.dir) }
 
 // run runs a command in the group and returns its peak of resident memory, in
-// bytes. The shell joins the group before it becomes the command.
-func (g *cgroup) run(ctx context.Context, bin string, args []string) (int64, error) {
-	cmd := exec.CommandContext(ctx, "/bin/sh", append([]string{"-c", `echo $$ >"$0" && exec "$@"`, g.procs, bin}, args...)...)
+// bytes. A small process in between joins the group and starts the command: a
+// process counts the memory of the one that it was forked from.
+func (g *cgroup) run(ctx context.Context, self, bin string, args []string) (int64, error) {
+	cmd := exec.CommandContext(ctx, self, append([]string{"peer", "limited", g.procs, bin}, args...)...)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
-	if err := cmd.Run(); err != nil {
+	out, err := cmd.Output()
+	if err != nil {
 		text := stderr.String()
 		return 0, fmt.Errorf("%w: %s", err, text[max(0, len(text)-500):])
 	}
+	return strconv.ParseInt(strings.TrimSpace(string(out)), 10, 64)
+}
+
+// limited is the small process: it joins the group, runs the command with its
+// output thrown away, and prints the command's peak of resident memory in bytes.
+func limited(procs string, command []string) error {
+	if err := os.WriteFile(procs, []byte(strconv.Itoa(os.Getpid())), 0o644); err != nil {
+		return err
+	}
+	cmd := exec.Command(command[0], command[1:]...)
+	cmd.Stderr = os.Stderr
+	if err := cmd.Run(); err != nil {
+		return err
+	}
 	usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage)
 	if !ok {
-		return 0, errors.New("no resource usage on this system")
+		return errors.New("no resource usage on this system")
 	}
-	return usage.Maxrss << 10, nil
+	fmt.Println(usage.Maxrss << 10)
+	return nil
 }

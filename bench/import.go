@@ -109,7 +109,7 @@ func (b *bench) importOnce(w world) error {
 	}
 	defer group.remove()
 	start := time.Now()
-	peak, err := group.run(b.ctx, b.bin, b.importArgs(w, w.data)[1:])
+	peak, err := group.run(b.ctx, b.self, b.bin, b.importArgs(w, w.data)[1:])
 	if err != nil {
 		return err
 	}

@@ -32,6 +32,7 @@ type bench struct {
 	bin    string // the iamtrack program
 	self   string // this program, for the peers
 	pairs  int
+	only   string
 	out    io.Writer
 	events int
 	large  int
@@ -60,10 +61,11 @@ func run(ctx context.Context) error {
 		events = flag.Int("events", 1_000_000, "simulated events of the import and of the first query run")
 		large  = flag.Int("large", 10_000_000, "simulated events of the large run; 0 leaves it out")
 		pairs  = flag.Int("pairs", 3, "how often each pair is run")
+		only   = flag.String("only", "", "only this step of the first run: imports, bytes, memory, queries or interactive")
 		dir    = flag.String("dir", "", "scratch folder, kept (default: a temporary one, removed)")
 	)
 	flag.Parse()
-	b := &bench{ctx: ctx, dir: *dir, pairs: *pairs, out: os.Stdout, events: *events, large: *large}
+	b := &bench{ctx: ctx, dir: *dir, pairs: *pairs, only: *only, out: os.Stdout, events: *events, large: *large}
 	if b.dir == "" {
 		tmp, err := os.MkdirTemp("", "iamtrack-bench-")
 		if err != nil {
@@ -106,10 +108,19 @@ func (b *bench) all() error {
 	if err != nil {
 		return err
 	}
-	for _, step := range []func(world) error{b.imports, b.bytesPerEvent, b.memory, b.queries, b.interactive} {
-		if err := step(small); err != nil {
+	for _, step := range []struct {
+		name string
+		run  func(world) error
+	}{{"imports", b.imports}, {"bytes", b.bytesPerEvent}, {"memory", b.memory}, {"queries", b.queries}, {"interactive", b.interactive}} {
+		if b.only != "" && b.only != step.name {
+			continue
+		}
+		if err := step.run(small); err != nil {
 			return err
 		}
+	}
+	if b.only != "" {
+		return nil
 	}
 	daily, err := b.world("daily", 365_000, 3650)
 	if err != nil {

@@ -28,6 +28,8 @@ func peer(args []string) error {
 		return duckJSON(args[1], args[2], "")
 	case len(args) == 3 && args[0] == "duckdb-days":
 		return duckJSON(args[1], args[2], ", PARTITION_BY (event_date)")
+	case len(args) > 2 && args[0] == "limited":
+		return limited(args[1], args[2:])
 	case len(args) == 2 && args[0] == "parse":
 		return gunzipParse(args[1])
 	}

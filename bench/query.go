@@ -232,7 +232,7 @@ func (b *bench) memory(w world) error {
 		{"query permission_changes", []string{"--data-dir", data, "query", "permission_changes", "--since", year, "--limit", "0"}},
 		{"events, all of them", []string{"--data-dir", data, "events", "--format", "csv", "--limit", "0"}},
 	} {
-		peak, err := group.run(b.ctx, b.bin, c.args)
+		peak, err := group.run(b.ctx, b.self, b.bin, c.args)
 		if err != nil {
 			return fmt.Errorf("%s within %d MB: %w", c.name, memoryLimit>>20, err)
 		}
