@@ -224,7 +224,7 @@ func TestHelp(t *testing.T) {
 	for _, c := range commands(t) {
 		var out bytes.Buffer
 		e := &env{stdin: strings.NewReader(""), stdout: &out, stderr: &out, now: time.Now, lookupEnv: func(string) (string, bool) { return "", false }}
-		args := append(strings.Fields(c.CommandPath())[1:], "--help")
+		args := strings.Fields(c.CommandPath() + " --help")[1:]
 		if code := run(context.Background(), e, args); code != 0 {
 			t.Errorf("%q: exit code %d", args, code)
 		}

@@ -144,11 +144,9 @@ func promptWords() []string {
 			words = append(words, c.Name)
 		}
 	}
-	for _, k := range strings.Fields(`SELECT FROM WHERE GROUP ORDER BY HAVING LIMIT OFFSET DISTINCT AS AND OR NOT IN IS NULL LIKE ILIKE
+	words = append(words, strings.Fields(`SELECT FROM WHERE GROUP ORDER BY HAVING LIMIT OFFSET DISTINCT AS AND OR NOT IN IS NULL LIKE ILIKE
 		BETWEEN CASE WHEN THEN ELSE END JOIN LEFT INNER ON USING UNION ALL WITH DESC ASC DATE TIMESTAMP INTERVAL DAY HOUR CAST FILTER OVER
-		PARTITION EXPLAIN DESCRIBE count sum min max avg lower upper date_trunc json_extract_string regexp_matches coalesce strftime`) {
-		words = append(words, k)
-	}
+		PARTITION EXPLAIN DESCRIBE count sum min max avg lower upper date_trunc json_extract_string regexp_matches coalesce strftime`)...)
 	slices.Sort(words)
 	return slices.Compact(words)
 }

@@ -251,7 +251,6 @@ type parsed struct {
 	events      []event.Event
 	filtered    []event.Filtered
 	rejected    []store.Rejected
-	facts       map[int][]rule.Fact // of events kept although filtered, by index
 	service     int64
 	role        int64
 	notSelected int64

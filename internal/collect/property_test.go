@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -136,7 +137,10 @@ func TestEveryFaultConverges(t *testing.T) {
 	// The points that a clean run passes, with how often.
 	passed := map[string]int{}
 	var order []string
+	var mu sync.Mutex // points are passed by several goroutines
 	restore := fault.Set(func(point string) error {
+		mu.Lock()
+		defer mu.Unlock()
 		if passed[point]++; passed[point] == 1 {
 			order = append(order, point)
 		}
@@ -160,6 +164,8 @@ func TestEveryFaultConverges(t *testing.T) {
 			p := pipelineOver(t, s, lake.OpenMem())
 			n := 0
 			restore := fault.Set(func(at string) error {
+				mu.Lock()
+				defer mu.Unlock()
 				if at == point {
 					if n++; n == nth {
 						return errInjected

@@ -18,7 +18,7 @@ type writer[T any] struct {
 	batch  []T
 	column []parquet.Value // of one column of the batch
 	weight int             // of the batch
-	group  int // rows and raw bytes of the row group
+	group  int             // rows and raw bytes of the row group
 	raw    int
 	counts map[string]int64
 	rows   int64
