@@ -44,7 +44,7 @@ bench-quick: ## the same on 200,000 events, printed
 	$(GO) run ./bench -events 200000 -large 0
 
 golden: ## rewrite the golden files
-	$(GO) test ./internal/... -update
+	$(GO) test ./internal/cli ./internal/lake ./internal/query/... ./internal/render ./internal/simulate -update
 
 docs: ## rewrite the generated pages: rules, queries, data model, commands
 	$(GO) test ./internal/cli -run TestDocs -update

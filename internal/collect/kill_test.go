@@ -3,6 +3,7 @@ package collect_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -24,6 +25,11 @@ const childEnv = "IAMTRACK_TEST_IMPORT"
 func TestMain(m *testing.M) {
 	if trail := os.Getenv(childEnv + "_TRAIL"); trail != "" {
 		os.Exit(child(os.Getenv(childEnv), trail))
+	}
+	flag.Parse()
+	if testing.Short() {
+		// The flag is rapid's own; it exists.
+		_ = flag.Set("rapid.checks", "15")
 	}
 	os.Exit(m.Run())
 }

@@ -73,6 +73,9 @@ func (w *writer[T]) flush() (err error) {
 // some runs of zero values for present ones: of NULL, value, NULL, NULL, the last
 // two became empty strings (TestNulls).
 func (w *writer[T]) columns() error {
+	if len(w.batch) == 0 {
+		return nil // the library takes the address of the first value
+	}
 	for i, column := range w.w.ColumnWriters() {
 		f := &w.t.fields[i]
 		w.column = w.column[:0]
