@@ -69,6 +69,9 @@ var corpusCounts = []struct {
 func TestCorpusCounts(t *testing.T) {
 	for _, c := range corpusCounts {
 		t.Run(c.folder, func(t *testing.T) {
+			if testing.Short() && c.records > 1000 {
+				t.Skip("30,000 records, in the full run")
+			}
 			dir := corpus(t, c.folder)
 			p := keepAll(t)
 			sum := mustImport(t, p, dir)
@@ -95,6 +98,9 @@ func TestCorpusCounts(t *testing.T) {
 // The folders tell of the same events in several forms: all of them, in any
 // order, end with the same rows, and with what the README counts.
 func TestCorpusTogether(t *testing.T) {
+	if testing.Short() {
+		t.Skip("60,000 records, in the full run")
+	}
 	folders := []string{"lookup-events-sans504", "sans504-s3-ransomware", "sans504-s3-ransomware-bulk", "stratus-red-team", "trailscraper", "traildiscover"}
 	var want state
 	for i := range 2 {

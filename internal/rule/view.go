@@ -50,7 +50,13 @@ const (
 	docRest
 )
 
-var emptyObject = fastjson.MustParse("{}")
+// emptyObject is shared by goroutines. fastjson unescapes an object's keys when
+// it is first asked, and notes that in the object; that is done here, once.
+var emptyObject = func() *fastjson.Value {
+	v := fastjson.MustParse("{}")
+	v.Get("")
+	return v
+}()
 
 func (v *view) doc(i int) *fastjson.Value {
 	if v.docs[i] == nil {
