@@ -123,6 +123,9 @@ func (e *env) warn(format string, args ...any) {
 	}
 }
 
+// fail names a part of the work that was not done, whatever is hidden else.
+func (e *env) fail(format string, args ...any) { e.say("error: " + fmt.Sprintf(format, args...)) }
+
 // debug is for finding faults of the program or its set-up.
 func (e *env) debug(format string, args ...any) {
 	if e.logs("debug") {

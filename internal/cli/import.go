@@ -39,8 +39,9 @@ was interrupted goes on where it was when it is run again.
 JSON is one object: files, records, stored, duplicates, conflicts,
 filtered {service, role}, rejected, alerts, seconds, with stored + duplicates +
 conflicts + filtered + rejected = records; and failed_files, first_event,
-last_event, categories and more. A file that can't be read to its end makes the
-exit code 3; the others are imported all the same.`,
+last_event, categories and more. A file that can't be read to its end, and a
+folder below PATH that can't be read at all, make the exit code 3; all the
+others are imported all the same.`,
 		Example: `  iamtrack import ~/cloudtrail/AWSLogs
   aws cloudtrail lookup-events --output json | iamtrack import -
   iamtrack import logs --sources iam,sts,signin,sso --format json`,
@@ -205,15 +206,21 @@ func inBrackets(s string) string {
 // importNotes names what could not be read, and what to do next.
 func (e *env) importNotes(s collect.Summary) {
 	const most = 10
-	for i, f := range s.FailedFiles {
-		switch {
-		case i == most:
-			e.warn("and %s; --format json lists all", count(len(s.FailedFiles)-most, "more file"))
-			return
-		case f.Foreign:
-			e.note("%s: %s", f.Path, f.Error)
-		default:
-			e.warn("%s: %s", f.Path, f.Error)
+	for _, kind := range []struct {
+		foreign bool
+		say     func(string, ...any)
+	}{{false, e.fail}, {true, e.note}} {
+		n := 0
+		for _, f := range s.FailedFiles {
+			if f.Foreign != kind.foreign {
+				continue
+			}
+			if n++; n <= most {
+				kind.say("%s: %s", f.Path, f.Error)
+			}
+		}
+		if n > most {
+			kind.say("and %s; --format json lists all", count(n-most, "more file"))
 		}
 	}
 	if s.Rejected > 0 {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -146,6 +147,7 @@ func (im *importer) summarize() {
 	s.Bytes = im.bytesDone.Load()
 	s.Stored, s.Duplicates, s.Conflicts, s.Kept, s.Alerts = t.stored, t.duplicates, t.conflicts, t.kept, t.alerts
 	s.Categories = t.categories
+	slices.SortFunc(s.FailedFiles, func(a, b FileError) int { return strings.Compare(a.Path, b.Path) })
 	if t.stored > 0 {
 		first, last := time.UnixMilli(t.first).UTC(), time.UnixMilli(t.last).UTC()
 		s.FirstEvent, s.LastEvent = &first, &last
@@ -335,6 +337,9 @@ func (im *importer) pipelined(ctx context.Context, g *errgroup.Group, workers in
 
 // send is out <- v, unless the context ends first.
 func send[T any](ctx context.Context, out chan<- T, v T) error {
+	if ctx.Err() != nil { // also when out is ready: v may tell of the same end
+		return context.Cause(ctx)
+	}
 	select {
 	case out <- v:
 		return nil
@@ -353,8 +358,8 @@ type input struct {
 	broken  error
 }
 
-func (im *importer) open(i int) (*input, error) {
-	r, err := source.Open(im.files[i].File, im.o.Stdin)
+func (im *importer) open(ctx context.Context, i int) (*input, error) {
+	r, err := source.Open(ctx, im.files[i].File, im.o.Stdin)
 	return &input{im: im, r: r, foreign: true}, err
 }
 
@@ -412,7 +417,7 @@ type worker struct {
 // only the end of the context is returned.
 func (w *worker) file(ctx context.Context, i int) error {
 	im := w.im
-	in, err := im.open(i)
+	in, err := im.open(ctx, i)
 	if err != nil {
 		return send(ctx, w.out, parsed{file: i, last: true, err: err})
 	}
@@ -467,7 +472,7 @@ func (w *worker) file(ctx context.Context, i int) error {
 // readFile cuts a file into batches, as file does otherwise.
 func (im *importer) readFile(ctx context.Context, i int, out chan<- batch) error {
 	b := batch{file: i, foreign: true}
-	in, err := im.open(i)
+	in, err := im.open(ctx, i)
 	if err != nil {
 		b.last, b.err = true, err
 		return send(ctx, out, b)

@@ -32,6 +32,9 @@ type File struct {
 	Dated bool
 	// Named says that the user named this very file, not a folder around it.
 	Named bool
+	// Err says why what was found at Path can't be read at all: a folder that
+	// is closed to us, a link to nowhere. Open returns it.
+	Err error
 }
 
 // Stdin is the path that means standard input.
@@ -69,8 +72,10 @@ var siblings = []struct {
 // Expand lists the files that paths name: files as they are, folders with all
 // below them, globs (with ** for any depth). The list is in order of the day in
 // the file name, undated files last, then of path, so that the files of one day
-// are read together; no file is listed twice. A path that does not exist, and a
-// glob that matches nothing, is an error that names it.
+// are read together; no file is listed twice. A path that does not exist or can't
+// be read, and a glob that matches nothing, is an error that names it; what can't
+// be read below a folder, or among the matches of a glob, is listed with Err, so
+// that it holds up nothing else.
 func Expand(paths []string) ([]File, Skipped, error) {
 	var (
 		files []File
@@ -115,8 +120,18 @@ func Expand(paths []string) ([]File, Skipped, error) {
 		if err != nil {
 			return nil, skip, err
 		}
+		fail := func(path string, err error) {
+			abs, aerr := filepath.Abs(path)
+			if aerr != nil {
+				abs = path
+			}
+			if !seen[abs] {
+				seen[abs] = true
+				files = append(files, File{Path: abs, Err: unwrapPath(err)})
+			}
+		}
 		for _, m := range matches {
-			if err := walk(m, m == p, add); err != nil {
+			if err := walk(m, m == p, add, fail); err != nil {
 				return nil, skip, err
 			}
 		}
@@ -156,29 +171,43 @@ func match(p string) ([]string, error) {
 	return matches, nil
 }
 
-func walk(root string, named bool, add func(string, fs.FileInfo, bool) error) error {
+// walk adds root, or, if it is a folder, the files below it. An error of root
+// itself is returned when the user named it, all others go to fail.
+func walk(root string, named bool, add func(string, fs.FileInfo, bool) error, fail func(string, error)) error {
+	bad := func(path string, err error) error {
+		if named && path == root {
+			return fmt.Errorf("import %s: %w", root, unwrapPath(err))
+		}
+		fail(path, err)
+		return nil
+	}
 	info, err := os.Stat(root)
 	if err != nil {
-		return fmt.Errorf("import %s: %w", root, unwrapPath(err))
+		return bad(root, err)
 	}
 	if !info.IsDir() {
 		return add(root, info, named)
 	}
 	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return fmt.Errorf("import %s: %w", path, unwrapPath(err))
-		}
-		if d.IsDir() {
-			if path != root && strings.HasPrefix(d.Name(), ".") {
+		switch {
+		case err != nil:
+			return bad(path, err)
+		case path != root && strings.HasPrefix(d.Name(), "."):
+			if d.IsDir() {
 				return fs.SkipDir
 			}
+			return nil
+		case d.IsDir():
 			return nil
 		}
 		info, err := os.Stat(path) // follows links
 		if err != nil {
-			return fmt.Errorf("import %s: %w", path, unwrapPath(err))
+			if !eventFileName(path) {
+				return nil // wherever it leads, it is no event file
+			}
+			return bad(path, err)
 		}
-		if !info.Mode().IsRegular() || strings.HasPrefix(d.Name(), ".") {
+		if !info.Mode().IsRegular() {
 			return nil
 		}
 		return add(path, info, false)

@@ -3,9 +3,11 @@ package source
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"github.com/klauspost/compress/gzip"
@@ -37,21 +39,21 @@ type Reader struct {
 // Open opens a file; what it holds, plain JSON, gzip (several members too) or
 // zstd, is told by its first bytes, not by its name. stdin is read for Stdin.
 // Errors do not repeat the path.
-func Open(f File, stdin io.Reader) (*Reader, error) {
+//
+// A pipe may have nothing to read for as long as its writer likes, and can't
+// even be opened before there is one; the end of the context ends both, with its
+// cause.
+func Open(ctx context.Context, f File, stdin io.Reader) (*Reader, error) {
+	if f.Err != nil {
+		return nil, f.Err
+	}
 	r := &Reader{}
-	var in io.Reader
-	if f.Path == Stdin {
-		if stdin == nil {
-			return nil, errors.New("no standard input")
-		}
-		in = stdin
-	} else {
-		file, err := os.Open(f.Path)
-		if err != nil {
-			return nil, unwrapPath(err)
-		}
-		r.close = append(r.close, file.Close)
-		in = file
+	in, err := input(ctx, f.Path, stdin)
+	if err != nil {
+		return nil, unwrapPath(err)
+	}
+	if c, ok := in.(io.Closer); ok {
+		r.close = append(r.close, c.Close)
 	}
 	r.packed = &counter{r: in}
 	buf := bufio.NewReaderSize(r.packed, readBuffer)
@@ -81,6 +83,46 @@ func Open(f File, stdin io.Reader) (*Reader, error) {
 		r.r = buf
 	}
 	return r, nil
+}
+
+// input opens what a path names. Only what it opened, or made, is an io.Closer.
+func input(ctx context.Context, path string, stdin io.Reader) (io.Reader, error) {
+	if path == Stdin {
+		if stdin == nil {
+			return nil, errors.New("no standard input")
+		}
+		in := struct{ io.Reader }{stdin} // not ours to close
+		if file, ok := stdin.(*os.File); ok && mayWait(file.Stat()) {
+			return pump(ctx, func() (io.Reader, error) { return in, nil }), nil
+		}
+		return in, nil
+	}
+	if mayWait(os.Stat(path)) {
+		return pump(ctx, func() (io.Reader, error) { return os.Open(path) }), nil
+	}
+	return os.Open(path)
+}
+
+// mayWait tells whether reading may take for ever: all but regular files.
+func mayWait(info fs.FileInfo, err error) bool { return err == nil && !info.Mode().IsRegular() && !info.IsDir() }
+
+// pump reads in a goroutine of its own, which is left behind, waiting in the
+// system, when the context ends or the reader is closed first.
+func pump(ctx context.Context, open func() (io.Reader, error)) io.ReadCloser {
+	pr, pw := io.Pipe()
+	stop := context.AfterFunc(ctx, func() { _ = pw.CloseWithError(context.Cause(ctx)) }) // it never fails
+	go func() {
+		defer stop()
+		in, err := open()
+		if err == nil {
+			_, err = io.CopyBuffer(pw, struct{ io.Reader }{in}, make([]byte, readBuffer))
+			if c, ok := in.(io.Closer); ok {
+				_ = c.Close() // it was only read
+			}
+		}
+		_ = pw.CloseWithError(err) // nil: io.EOF
+	}()
+	return pr
 }
 
 // Read returns unpacked bytes. A truncated or damaged file gives an error that

@@ -137,7 +137,7 @@ func readAll(t *testing.T, stored []byte) ([]byte, error) {
 	if err := os.WriteFile(path, stored, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r, err := source.Open(source.File{Path: path}, nil)
+	r, err := source.Open(t.Context(), source.File{Path: path}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +190,7 @@ func TestOpenStopsABomb(t *testing.T) {
 	if err := z.Close(); err != nil {
 		t.Fatal(err)
 	}
-	r, err := source.Open(source.File{Path: source.Stdin}, &bomb)
+	r, err := source.Open(t.Context(), source.File{Path: source.Stdin}, &bomb)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,11 +203,69 @@ func TestOpenStopsABomb(t *testing.T) {
 	}
 }
 
+// What can't be read below a folder, or among the matches of a glob, is listed
+// with its error; only what is named itself fails at once.
+func TestExpandUnreadable(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, day1, "sub/a.json")
+	link := func(to, name string) {
+		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
+			t.Skip(err)
+		}
+	}
+	link("loop.json", "loop.json")
+	link("nowhere", "sub/dangling.json.gz")
+	link("nowhere", "sub/notes.txt")
+	link(filepath.Join(dir, "sub", "a.json"), "sub/b.json")
+	want := []string{day1, "loop.json", "sub/a.json", "sub/b.json", "sub/dangling.json.gz"}
+	closed := filepath.Join(dir, "sub", "closed")
+	write(t, dir, "sub/closed/hidden.json")
+	if err := os.Chmod(closed, 0); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Chmod(closed, 0o700) }) // so that it can be removed
+	if _, err := os.ReadDir(closed); err == nil {     // a superuser reads it all the same
+		want = append(want[:4], "sub/closed/hidden.json", "sub/dangling.json.gz")
+	} else {
+		want = append(want[:4], "sub/closed", "sub/dangling.json.gz")
+	}
+	for _, arg := range []string{dir, filepath.Join(dir, "*")} {
+		files, _, err := source.Expand([]string{arg})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, relative(t, dir, files)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", arg, diff)
+		}
+		for _, f := range files {
+			unreadable := strings.Contains(f.Path, "loop") || strings.Contains(f.Path, "dangling") || strings.HasSuffix(f.Path, "closed")
+			if (f.Err != nil) != unreadable {
+				t.Errorf("%s: error %v", f.Path, f.Err)
+			}
+			if f.Err == nil {
+				continue
+			}
+			if strings.Contains(f.Err.Error(), dir) {
+				t.Errorf("%s: the error repeats the path: %v", f.Path, f.Err)
+			}
+			if _, err := source.Open(t.Context(), f, nil); !errors.Is(err, f.Err) {
+				t.Errorf("Open(%s): %v", f.Path, err)
+			}
+		}
+	}
+	for _, name := range []string{"loop.json", "sub/dangling.json.gz"} {
+		path := filepath.Join(dir, name)
+		if _, _, err := source.Expand([]string{dir, path}); err == nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("Expand(%s): got %v, want an error that names it", path, err)
+		}
+	}
+}
+
 func TestOpenMissing(t *testing.T) {
-	if _, err := source.Open(source.File{Path: filepath.Join(t.TempDir(), "x")}, nil); !errors.Is(err, os.ErrNotExist) {
+	if _, err := source.Open(t.Context(), source.File{Path: filepath.Join(t.TempDir(), "x")}, nil); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v", err)
 	}
-	if _, err := source.Open(source.File{Path: source.Stdin}, nil); err == nil {
+	if _, err := source.Open(t.Context(), source.File{Path: source.Stdin}, nil); err == nil {
 		t.Error("standard input that isn't there opened")
 	}
 }
