@@ -40,6 +40,7 @@ type classifier struct {
 	date   event.Date
 	known  map[event.Key]known
 	lost   map[store.ConflictRef]bool // losers of this run of classify
+	tell   func(event.Key, Outcome)   // never nil
 	result classified
 }
 
@@ -49,7 +50,10 @@ type classifier struct {
 func (p *Pipeline) classify(ctx context.Context, d *dayRows) (classified, error) {
 	slices.SortFunc(d.events, func(a, b event.Event) int { return a.Compare(&b) })
 	slices.SortFunc(d.filtered, func(a, b event.Filtered) int { return compareFiltered(&a, &b) })
-	c := classifier{p: p, date: d.date, known: make(map[event.Key]known, len(d.events)), lost: map[store.ConflictRef]bool{}}
+	c := classifier{p: p, date: d.date, known: make(map[event.Key]known, len(d.events)), lost: map[store.ConflictRef]bool{}, tell: d.outcome}
+	if c.tell == nil {
+		c.tell = func(event.Key, Outcome) {}
+	}
 	if err := c.lookUp(ctx, d.events); err != nil {
 		return classified{}, fmt.Errorf("look up the events of %s: %w", d.date, err)
 	}
@@ -138,15 +142,18 @@ func (c *classifier) add(ctx context.Context, e *event.Event) error {
 			return nil
 		}
 		r.tally.conflicts++
+		c.tell(key, Conflicting)
 		c.lose(*e)
 		r.facts = append(r.facts, c.p.Rules.Evaluate(e)...)
 		return nil
 	case !ok:
 		r.tally.stored++
+		c.tell(key, Stored)
 		c.known[key] = known{version: version, at: len(r.winners), date: c.date}
 		r.winners = append(r.winners, *e)
 	default: // a greater content than the one that is known
 		r.tally.conflicts++
+		c.tell(key, Conflicting)
 		if have.at >= 0 {
 			c.lose(r.winners[have.at])
 			r.winners[have.at] = *e

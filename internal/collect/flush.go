@@ -37,6 +37,9 @@ type dayRows struct {
 	files    map[int]struct{}
 	// complete: no file still to be read is named for the day, or before.
 	complete bool
+	// outcome, when set, is told what each key turned out to be, if that isn't a
+	// duplicate. Days are classified at the same time.
+	outcome func(event.Key, Outcome)
 }
 
 // eventSize estimates the memory that an event holds, in bytes.

@@ -1,0 +1,83 @@
+package collect
+
+import (
+	"context"
+
+	"github.com/iamtrack/iamtrack/internal/event"
+)
+
+// Live is a raw record of a source that is read as events happen.
+type Live struct {
+	Data []byte // a CloudTrail record, or a form that event.Parser takes
+	From string // where it came from, for what is rejected
+}
+
+// Outcome is what a live record turned out to be.
+type Outcome uint8
+
+// Outcomes. A record that others of the batch, or what was stored before, have
+// with the same content is a duplicate.
+const (
+	Duplicate Outcome = iota
+	Stored
+	Conflicting
+	FilteredOut
+	NotSelected
+	RejectedRecord
+)
+
+// Ingested counts the outcome of Ingest.
+type Ingested struct {
+	Records, Stored, Duplicates, Conflicts, Filtered, Rejected, NotSelected int64
+	Alerts                                                                 int // new ones
+	// Outcomes has one for each record, in order. Two contents of one key in a
+	// batch are told apart in the counts only.
+	Outcomes []Outcome
+}
+
+// Ingest takes raw records through the same steps as Import: parse, redact,
+// filter, rules, classify, store. When it returns nil, all of them are durable;
+// after an error any of them may be, and the batch can be given again. The
+// records must fit in memory, some thousand at a time.
+func (p *Pipeline) Ingest(ctx context.Context, records []Live) (Ingested, error) {
+	im := &importer{p: p, staged: map[event.Date]bool{}}
+	im.total.categories = map[string]int64{}
+	res := Ingested{Records: int64(len(records)), Outcomes: make([]Outcome, len(records))}
+	parser, now := event.NewParser(), p.Now()
+	first := make(map[event.Key]int, len(records)) // the record that brought a key
+	var out parsed
+	for i, r := range records {
+		e, err := parser.Parse(r.Data)
+		if err != nil {
+			raw := event.Raw{Data: r.Data, Length: int64(len(r.Data))}
+			out.rejected = append(out.rejected, rejected(r.From, raw, err, now))
+			res.Outcomes[i] = RejectedRecord
+			continue
+		}
+		events, dropped := len(out.events), len(out.filtered)
+		im.take(&e, &out)
+		switch {
+		case len(out.events) > events:
+			if _, ok := first[e.Key()]; !ok {
+				first[e.Key()] = i
+			}
+		case len(out.filtered) > dropped:
+			res.Outcomes[i] = FilteredOut
+		default:
+			res.Outcomes[i] = NotSelected
+		}
+	}
+	res.Rejected, res.NotSelected, res.Filtered = int64(len(out.rejected)), out.notSelected, out.service+out.role
+	im.held.add(&out)
+	all := im.takeAll()
+	for _, d := range all.days {
+		d.complete = false // more of the day comes
+		d.outcome = func(k event.Key, o Outcome) { res.Outcomes[first[k]] = o }
+	}
+	if err := im.flush(ctx, all); err != nil {
+		return Ingested{}, err
+	}
+	t := &all.tally
+	res.Stored, res.Duplicates, res.Conflicts, res.Alerts = t.stored, t.duplicates, t.conflicts, t.alerts
+	return res, nil
+}
