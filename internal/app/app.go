@@ -78,7 +78,7 @@ func Open(ctx context.Context, cfg config.Config, o Options) (_ *App, err error)
 	}
 	a.ReadOnly = !writable(cfg.DataDir)
 	if a.ReadOnly && o.Create {
-		return nil, fmt.Errorf("data directory %s is read-only: make it writable, or name another with --data-dir", cfg.DataDir)
+		return nil, a.ErrReadOnly()
 	}
 	if a.Store, err = store.OpenSQLite(ctx, dbPath, store.SQLiteOptions{ReadOnly: a.ReadOnly, Now: o.Now}); err != nil {
 		return nil, err
@@ -97,6 +97,11 @@ func Open(ctx context.Context, cfg config.Config, o Options) (_ *App, err error)
 
 // LakeDir is the folder of the lake.
 func (a *App) LakeDir() string { return filepath.Join(a.Config.DataDir, lakeFolder) }
+
+// ErrReadOnly is the error of what can't be done in a ReadOnly folder.
+func (a *App) ErrReadOnly() error {
+	return fmt.Errorf("data directory %s is read-only: make it writable, or name another with --data-dir", a.Config.DataDir)
+}
 
 // Close releases everything; it does not wait for other users.
 func (a *App) Close() error { return a.Store.Close() }

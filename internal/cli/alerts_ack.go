@@ -36,7 +36,7 @@ func runAlertsAck(ctx context.Context, e *env, o ackOptions, args []string) erro
 	if o.by == "" {
 		o.by = e.userName()
 	}
-	return e.with(ctx, "alerts ack", false, func(a *app.App) error {
+	return e.changing(ctx, "alerts ack", func(a *app.App) error {
 		ids := make([]string, len(args))
 		for i, id := range args {
 			al, err := findAlert(ctx, a, id)

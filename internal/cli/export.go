@@ -32,7 +32,7 @@ JSON is one object: days (looked at), written, pruned, removed.`,
 }
 
 func runExport(ctx context.Context, e *env, rebuild bool) error {
-	return e.with(ctx, "export", false, func(a *app.App) error {
+	return e.changing(ctx, "export", func(a *app.App) error {
 		bar := e.newProgress()
 		o := collect.ExportOptions{Rebuild: rebuild, Progress: bar.exporting}
 		res, err := a.Pipeline.Export(ctx, o)

@@ -31,6 +31,16 @@ func (e *env) with(ctx context.Context, command string, create bool, f func(*app
 	return f(a)
 }
 
+// changing is with for what changes the data that is there.
+func (e *env) changing(ctx context.Context, command string, f func(*app.App) error) error {
+	return e.with(ctx, command, false, func(a *app.App) error {
+		if a.ReadOnly {
+			return a.ErrReadOnly()
+		}
+		return f(a)
+	})
+}
+
 // refresh brings the lake up to date before an answer, and says so when it
 // could not.
 func (e *env) refresh(ctx context.Context, a *app.App) error {

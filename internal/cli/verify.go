@@ -18,7 +18,8 @@ func newVerifyCmd(e *env) *cobra.Command {
 		Short: "Check that the lake is whole, and that lake and store agree",
 		Long: `Read every file of the lake, and check that it is whole, in order, unchanged
 since it was written, and holds what the store says it holds. A problem makes
-the exit code 1.
+the exit code 1. A data directory that can't be written, such as a copy on a
+read-only disk, is checked as it is.
 
 JSON is one object: days, events, filtered, problems (an array of where, what).`,
 		Example: "  iamtrack verify",
@@ -37,6 +38,9 @@ type verifyReport struct {
 
 func runVerify(ctx context.Context, e *env) error {
 	return e.with(ctx, "verify", false, func(a *app.App) error {
+		if a.ReadOnly {
+			e.note("the data directory is read-only: should another program write to it meanwhile, a day may be reported wrongly")
+		}
 		problems := []collect.Problem{}
 		res, err := a.Pipeline.Verify(ctx, func(p collect.Problem) { problems = append(problems, p) })
 		if err != nil {
