@@ -30,6 +30,10 @@ type Config struct {
 	Regions []string
 	// Noise is the share of service noise, 0.5 to 0.95; 0 means 0.82.
 	Noise float64
+	// Burst adds that many events within one second, and DenseHour that many
+	// within one hour, to one account and region: a scanner that reads IAM. 0
+	// adds none.
+	Burst, DenseHour int
 }
 
 // MinDays is the shortest window, in days: the attack and what leads to it need
@@ -82,6 +86,9 @@ func (c *Config) complete() error {
 	}
 	if math.IsNaN(c.Noise) || c.Noise < 0.5 || c.Noise > 0.95 {
 		return fmt.Errorf("simulate: Noise is %v: use 0.5 to 0.95", c.Noise)
+	}
+	if c.Burst < 0 || c.DenseHour < 0 {
+		return fmt.Errorf("simulate: Burst %d, DenseHour %d: use 0 or more", c.Burst, c.DenseHour)
 	}
 	if len(c.Regions) == 0 {
 		c.Regions = []string{globalRegion, "eu-west-1", "eu-central-1"}
@@ -138,6 +145,7 @@ func New(cfg Config) (*World, error) {
 	w.settleRegions()
 	w.found()
 	w.tell()
+	w.crowd()
 	w.calendar = newCalendar(w.start, w.end)
 	w.setBudgets()
 	return w, nil
