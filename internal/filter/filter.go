@@ -43,7 +43,7 @@ type Config struct {
 type Filter struct {
 	service        bool
 	roles          []rolePattern
-	sources        []string // lower case, ending in .amazonaws.com
+	sources        []event.Glob // ending in .amazonaws.com
 	managementOnly bool
 }
 
@@ -65,7 +65,7 @@ func New(cfg Config) (*Filter, error) {
 		if !strings.Contains(s, ".") {
 			s += awsDomain
 		}
-		f.sources = append(f.sources, s)
+		f.sources = append(f.sources, event.NewGlob(s))
 	}
 	return f, nil
 }
@@ -93,8 +93,8 @@ func (f *Filter) Selected(e *event.Event) bool {
 }
 
 func (f *Filter) hasSource(source string) bool {
-	for _, s := range f.sources {
-		if match(s, source) {
+	for i := range f.sources {
+		if f.sources[i].Match(source) {
 			return true
 		}
 	}

@@ -7,12 +7,14 @@ import (
 	"github.com/iamtrack/iamtrack/internal/event"
 )
 
-// rolePattern is one entry of the role filter, in lower case.
+// rolePattern is one entry of the role filter. Case does not matter.
 type rolePattern struct {
-	pattern string
-	form    roleForm
-	tail    string // what the role's name must end in; cheap to ask first
-	bare    string // byARN: the pattern without the path
+	event.Glob
+	form roleForm
+	// name is what the last part of a role's path, its name, must match for the
+	// whole to match: it is cheap to ask.
+	name event.Glob
+	bare event.Glob // byARN: the pattern without the path
 }
 
 type roleForm int
@@ -25,29 +27,40 @@ const (
 
 // parseRole reads one entry. Only '*' and '?' are special in a pattern.
 func parseRole(entry string) (rolePattern, error) {
-	p := rolePattern{pattern: lowerText(entry)}
+	var p rolePattern
+	pattern := entry
 	switch {
-	case strings.HasPrefix(p.pattern, "arn:"):
-		parts := strings.SplitN(p.pattern, ":", 6)
+	case len(entry) > 4 && strings.EqualFold(entry[:4], "arn:"):
+		parts := strings.SplitN(strings.ToLower(entry), ":", 6)
 		if len(parts) != 6 || parts[1] == "" || parts[2] != "iam" || parts[3] != "" || !isAccount(parts[4]) ||
 			len(parts[5]) <= len("role/") || !strings.HasPrefix(parts[5], "role/") {
 			return p, fmt.Errorf("%q is not a role's ARN: give arn:aws:iam::123456789012:role/NAME, or the name alone", entry)
 		}
 		p.form = byARN
-		prefix, _, _ := strings.Cut(p.pattern, ":role/")
-		p.bare = prefix + ":role/" + p.pattern[strings.LastIndexByte(p.pattern, '/')+1:]
-	case strings.ContainsAny(p.pattern, ": \t"):
-		return p, fmt.Errorf("%q is not a role: give its name, a pattern such as Scanner*, or its ARN", entry)
-	case strings.Contains(p.pattern, "/"):
+	case strings.Contains(entry, "/"):
 		p.form = byPath
-		p.pattern = strings.Trim(p.pattern, "/")
-		if p.pattern == "" {
-			return p, fmt.Errorf("%q is not a role: give its name, a pattern such as Scanner*, or its ARN", entry)
-		}
+		pattern = strings.Trim(entry, "/")
 	}
-	p.tail = p.pattern[strings.LastIndexAny(p.pattern, "/*?")+1:]
+	name := pattern[strings.LastIndexByte(pattern, '/')+1:]
+	if name == "" || strings.Trim(name, roleNameBytes) != "" || p.form != byARN && strings.ContainsAny(pattern, ": \t") {
+		return p, fmt.Errorf("%q is not a role: give its name, a pattern such as Scanner*, or its ARN", entry)
+	}
+	p.Glob = event.NewGlob(pattern)
+	if p.form == byARN {
+		account := strings.Index(strings.ToLower(pattern), ":role/")
+		p.bare = event.NewGlob(pattern[:account] + ":role/" + name)
+	}
+	// A wildcard in the last part may also stand for a part of the path.
+	p.name = event.NewGlob("*" + name[strings.LastIndexAny(name, "*?")+1:])
+	if p.form == byName {
+		p.name = p.Glob
+	}
 	return p, nil
 }
+
+// roleNameBytes are those of a role's name (IAM API Reference, CreateRole), and
+// the wildcards.
+const roleNameBytes = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+=.@-*?"
 
 // isAccount reports whether s is 12 digits, or a pattern of them.
 func isAccount(s string) bool {
@@ -80,7 +93,8 @@ type role struct {
 func sessionRole(e *event.Event) role {
 	r := role{name: e.RoleName, session: e}
 	// arn:aws:sts::ACCOUNT:assumed-role/NAME/SESSION
-	if _, after, ok := strings.Cut(e.IdentityARN, ":assumed-role/"); ok && r.name == "" {
+	if r.name == "" {
+		_, after, _ := strings.Cut(e.IdentityARN, ":assumed-role/")
 		r.name, _, _ = strings.Cut(after, "/")
 	}
 	return r
@@ -107,14 +121,11 @@ func (f *Filter) filtered(r role) bool {
 	}
 	for i := range f.roles {
 		p := &f.roles[i]
-		if len(r.name) < len(p.tail) || !strings.EqualFold(r.name[len(r.name)-len(p.tail):], p.tail) {
+		if !p.name.Match(r.name) {
 			continue
 		}
 		if p.form == byName {
-			if match(p.pattern, r.name) {
-				return true
-			}
-			continue
+			return true
 		}
 		if r.session != nil && r.arn == "" && strings.Contains(r.session.Rest, "sessionIssuer") {
 			r.arn = issuer(r.session)
@@ -122,57 +133,16 @@ func (f *Filter) filtered(r role) bool {
 		switch {
 		case p.form == byPath:
 			// Without the path nothing is known, so nothing is dropped.
-			if part := rolePart(r.arn); part != "" && match(p.pattern, part) {
+			if part := rolePart(r.arn); part != "" && p.Match(part) {
 				return true
 			}
 		case r.arn != "":
-			if match(p.pattern, r.arn) {
+			if p.Match(r.arn) {
 				return true
 			}
-		case r.session != nil && match(p.bare, bareARN(r.session)):
+		case r.session != nil && p.bare.Match(bareARN(r.session)):
 			return true
 		}
 	}
 	return false
-}
-
-// match reports whether the pattern, in lower case, matches all of text in any
-// case; '*' is any run of bytes, '?' one. Only the last '*' is ever tried
-// again, so the work is at most len(pattern) * len(text).
-func match(pattern, text string) bool {
-	p, t := 0, 0
-	star, resume := -1, 0
-	for t < len(text) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, resume = p, t
-			p++
-		case p < len(pattern) && (pattern[p] == '?' || pattern[p] == lower(text[t])):
-			p++
-			t++
-		case star >= 0:
-			resume++
-			p, t = star+1, resume
-		default:
-			return false
-		}
-	}
-	return strings.Trim(pattern[p:], "*") == ""
-}
-
-// lowerText is lower over a text. Names of roles are ASCII; strings.ToLower
-// would also rewrite bytes that are not UTF-8.
-func lowerText(s string) string {
-	b := []byte(s)
-	for i, c := range b {
-		b[i] = lower(c)
-	}
-	return string(b)
-}
-
-func lower(c byte) byte {
-	if 'A' <= c && c <= 'Z' {
-		c += 'a' - 'A'
-	}
-	return c
 }

@@ -1,6 +1,10 @@
 package rule
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/iamtrack/iamtrack/internal/event"
+)
 
 // privActions are API calls that let their caller become administrator, or
 // become somebody else, when allowed on all resources.
@@ -118,14 +122,14 @@ func (s *statement) dangerous(account string) (d danger, ok bool) {
 		found(Critical, "all but "+list(s.notActions), false)
 	}
 	for _, a := range s.actions {
-		if glob(a, nobody+":"+nobody) && everywhere {
+		if event.GlobMatch(a, nobody+":"+nobody) && everywhere {
 			d.all = true
 			found(Critical, a, false)
 			continue
 		}
 		whole := false
 		for _, svc := range powerServices {
-			if !glob(a, svc.name+":"+nobody) {
+			if !event.GlobMatch(a, svc.name+":"+nobody) {
 				continue
 			}
 			switch reach(svc.name) {
@@ -141,7 +145,7 @@ func (s *statement) dangerous(account string) (d danger, ok bool) {
 			continue
 		}
 		for _, api := range privActions {
-			if glob(a, api) && reach(api[:strings.IndexByte(api, ':')]) == allObjects {
+			if event.GlobMatch(a, api) && reach(api[:strings.IndexByte(api, ':')]) == allObjects {
 				found(High, a, false)
 				break
 			}
@@ -162,7 +166,7 @@ func (s *statement) onEverything() bool {
 		return true
 	}
 	for _, r := range s.resources {
-		if glob(r, "arn:"+nobody+":"+nobody+":"+nobody+":"+nobody+":"+nobody) {
+		if event.GlobMatch(r, "arn:"+nobody+":"+nobody+":"+nobody+":"+nobody+":"+nobody) {
 			return true
 		}
 	}
@@ -190,7 +194,7 @@ func (s *statement) covers(service, account string) bool {
 		for _, partition := range []string{"aws", "aws-cn", "aws-us-gov"} {
 			for _, owner := range []string{account, ""} {
 				for _, kind := range kinds {
-					if glob(r, "arn:"+partition+":"+service+"::"+owner+":"+kind+nobody) {
+					if event.GlobMatch(r, "arn:"+partition+":"+service+"::"+owner+":"+kind+nobody) {
 						return true
 					}
 				}
@@ -208,7 +212,7 @@ func (s *statement) concerns(service string) bool {
 	}
 	for _, r := range s.resources {
 		parts := strings.SplitN(r, ":", 4)
-		if len(parts) < 3 || glob(parts[2], service) {
+		if len(parts) < 3 || event.GlobMatch(parts[2], service) {
 			return true
 		}
 	}
@@ -243,7 +247,7 @@ func (d danger) text() string {
 
 func anyGlob(patterns []string, text string) bool {
 	for _, p := range patterns {
-		if glob(p, text) {
+		if event.GlobMatch(p, text) {
 			return true
 		}
 	}

@@ -131,57 +131,6 @@ func TestDangerous(t *testing.T) {
 	}
 }
 
-func TestGlob(t *testing.T) {
-	for _, c := range []struct {
-		pattern, text string
-		want          bool
-	}{
-		{"", "", true}, {"", "a", false}, {"*", "", true}, {"**", "abc", true}, {"?", "", false}, {"?", "a", true},
-		{"a*c", "abc", true}, {"a*c", "abcd", false}, {"*b*", "abc", true}, {"a?c", "abc", true}, {"a?c", "ac", false},
-		{"iam:*", "iam:", true}, {"iam:*", "iamx:a", false}, {"[a-z]", "a", false}, {"[a-z]", "[a-z]", true}, {".*", "abc", false},
-		{"*ab*ab", "abab", true}, {"*aab", "aaab", true}, {"a*b?d*", "axxbcbcd", true},
-	} {
-		if got := glob(c.pattern, c.text); got != c.want {
-			t.Errorf("glob(%q, %q) = %v", c.pattern, c.text, got)
-		}
-	}
-	// A matcher that tries all combinations would not come back from this.
-	if glob(strings.Repeat("a*", 200)+"b", strings.Repeat("a", 20000)) {
-		t.Error("matched")
-	}
-}
-
-// slowGlob is the definition, for comparing on short input.
-func slowGlob(pattern, text string) bool {
-	switch {
-	case pattern == "":
-		return text == ""
-	case pattern[0] == '*':
-		return slowGlob(pattern[1:], text) || text != "" && slowGlob(pattern, text[1:])
-	case text == "":
-		return false
-	}
-	return (pattern[0] == '?' || pattern[0] == text[0]) && slowGlob(pattern[1:], text[1:])
-}
-
-func FuzzPattern(f *testing.F) {
-	for _, s := range [][2]string{{"iam:*", "iam:createuser"}, {"a*b*c", "aXbXc"}, {"*?*", "x"}, {"**a", "ba"}, {"", ""}, {"*é?", "aé!"}} {
-		f.Add(s[0], s[1])
-	}
-	f.Fuzz(func(t *testing.T, pattern, text string) {
-		got := glob(pattern, text)
-		if len(pattern)+len(text) < 24 && got != slowGlob(pattern, text) {
-			t.Errorf("glob(%q, %q) = %v", pattern, text, got)
-		}
-		if !strings.ContainsAny(pattern, "*?") && got != (pattern == text) {
-			t.Errorf("glob(%q, %q) = %v without wildcards", pattern, text, got)
-		}
-		if !glob(pattern+"*", pattern+text) {
-			t.Errorf("%q does not match what it begins", pattern)
-		}
-	})
-}
-
 func FuzzPolicy(f *testing.F) {
 	for _, s := range []string{
 		`{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`,

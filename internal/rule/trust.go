@@ -226,3 +226,6 @@ func matchTrustExternal(v *view) []match {
 	}
 	return one(worst, trustChanged(v, phrase)+"; "+reason+".", append(targets, strangers...)...)
 }
+
+// starsOnly reports whether s is empty or has only '*'.
+func starsOnly(s string) bool { return strings.Trim(s, "*") == "" }
