@@ -76,13 +76,32 @@ func run(ctx context.Context, e *env, args []string) int {
 	root := newRoot(e)
 	root.SetArgs(args)
 	root.SetIn(e.stdin)
-	root.SetOut(e.stdout)
+	out := helpOutput{w: e.stdout}
+	root.SetOut(&out)
 	root.SetErr(e.stderr)
 	err := root.ExecuteContext(ctx)
+	if err == nil {
+		err = out.err
+	}
 	if err != nil && ctx.Err() != nil {
 		err = withHint(fmt.Errorf("interrupted: %w", context.Cause(ctx)), "what was finished is kept; the same command goes on from there")
 	}
 	return e.report(err)
+}
+
+// helpOutput is standard output for cobra, which doesn't tell when help could
+// not be written.
+type helpOutput struct {
+	w   io.Writer
+	err error // the first
+}
+
+func (h *helpOutput) Write(p []byte) (int, error) {
+	n, err := h.w.Write(p)
+	if h.err == nil {
+		h.err = err
+	}
+	return n, err
 }
 
 // report prints an error and returns the exit code that it stands for.

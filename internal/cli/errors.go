@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -101,7 +102,26 @@ func flagError(cmd *cobra.Command, err error) error {
 		}
 		return withHint(usagef("unknown flag --%s", name), "`"+cmd.CommandPath()+" --help` lists the flags")
 	}
+	var invalid *pflag.InvalidValueError
+	if errors.As(err, &invalid) {
+		what := "is not " + flagKind(invalid.GetFlag())
+		if errors.Is(err, strconv.ErrRange) {
+			what = "is too large"
+		}
+		err = fmt.Errorf("--%s %q %s", invalid.GetFlag().Name, invalid.GetValue(), what)
+	}
 	return withHint(usagef("%v", err), "`"+cmd.CommandPath()+" --help` shows how")
+}
+
+// flagKind says what a flag takes, in words.
+func flagKind(f *pflag.Flag) string {
+	switch f.Value.Type() {
+	case "int":
+		return "a whole number"
+	case "bool":
+		return "true or false"
+	}
+	return "what it takes"
 }
 
 // Argument checks with usage errors.

@@ -98,6 +98,9 @@ func (l *loader) load() error {
 	if err := l.put(dir, given); err != nil {
 		return err
 	}
+	if file := fileInPath(l.c.DataDir); file != "" {
+		return &Error{Setting: dir.key, Value: l.c.DataDir, Origin: given.origin, Allowed: dir.allowed + ": " + file + " is a file"}
+	}
 	if !explicit {
 		file = filepath.Join(l.c.DataDir, FileName)
 		values, err = readFile(file)
@@ -129,6 +132,22 @@ func (l *loader) load() error {
 		}
 	}
 	return nil
+}
+
+// fileInPath returns the part of a folder's path that is a file, and so can't
+// hold anything; "" when there is none.
+func fileInPath(dir string) string {
+	for {
+		info, err := os.Stat(dir)
+		switch parent := filepath.Dir(dir); {
+		case err == nil && !info.IsDir():
+			return dir
+		case err == nil, parent == dir:
+			return ""
+		default:
+			dir = parent
+		}
+	}
 }
 
 // offHoursZone is tz without its flag: which alerts there are must not depend

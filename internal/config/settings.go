@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/iamtrack/iamtrack/internal/filter"
 )
 
 // definition is how one setting is read and printed. set stores a value or says
@@ -27,6 +29,12 @@ func (d *definition) envNames() []string {
 		names = append(names, d.legacy)
 	}
 	return names
+}
+
+// filters says whether the event filter takes a configuration.
+func filters(c filter.Config) bool {
+	_, err := filter.New(c)
+	return err == nil
 }
 
 var definitions = []definition{
@@ -89,7 +97,10 @@ var definitions = []definition{
 	}, {
 		key: "filtered_roles", legacy: "FILTERED_ROLES",
 		allowed: "role names, patterns with *, or role ARNs", meaning: "roles whose assumption and sessions are noise",
-		set: func(c *Config, v string) bool { c.FilteredRoles = parseList(v); return true },
+		set: func(c *Config, v string) bool {
+			c.FilteredRoles = parseList(v)
+			return filters(filter.Config{Roles: c.FilteredRoles})
+		},
 		get: func(c *Config) string { return strings.Join(c.FilteredRoles, ",") },
 	}, {
 		key: "filter_aws_service_events", legacy: "FILTER_AWS_SERVICE_EVENTS", deflt: "true",
@@ -99,7 +110,10 @@ var definitions = []definition{
 	}, {
 		key: "sources", flag: "sources",
 		allowed: "services as in eventSource, such as iam,sts,signin,sso", meaning: "what an import keeps; all when empty",
-		set: func(c *Config, v string) bool { c.Sources = parseList(v); return true },
+		set: func(c *Config, v string) bool {
+			c.Sources = parseList(v)
+			return filters(filter.Config{Sources: c.Sources})
+		},
 		get: func(c *Config) string { return strings.Join(c.Sources, ",") },
 	}, {
 		key: "management_only", flag: "management-only", deflt: "false",

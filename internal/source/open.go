@@ -104,7 +104,9 @@ func input(ctx context.Context, path string, stdin io.Reader) (io.Reader, error)
 }
 
 // mayWait tells whether reading may take for ever: all but regular files.
-func mayWait(info fs.FileInfo, err error) bool { return err == nil && !info.Mode().IsRegular() && !info.IsDir() }
+func mayWait(info fs.FileInfo, err error) bool {
+	return err == nil && !info.Mode().IsRegular() && !info.IsDir()
+}
 
 // pump reads in a goroutine of its own, which is left behind, waiting in the
 // system, when the context ends or the reader is closed first.

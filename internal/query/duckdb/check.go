@@ -49,7 +49,7 @@ func (i *instance) check(sql string) (string, error) {
 		return "", errors.New("the statement contains a NUL byte")
 	}
 	if strings.TrimSpace(sql) == "" {
-		return "", errors.New("there is no statement")
+		return "", errNoStatement
 	}
 	prefix := ""
 	if m := explainForm.FindStringSubmatch(sql); m != nil {
@@ -78,7 +78,7 @@ func (i *instance) checkSelect(sql string) error {
 		Message    string            `json:"error_message"`
 		Statements []json.RawMessage `json:"statements"`
 	}
-	if err := json.Unmarshal([]byte(text), &tree); err != nil {
+	if err := json.Unmarshal(finite(text), &tree); err != nil {
 		return fmt.Errorf("parse the statement: %w", err)
 	}
 	switch {
@@ -89,15 +89,55 @@ func (i *instance) checkSelect(sql string) error {
 		}
 		return errors.New("Parser Error: " + tree.Message) //nolint:staticcheck // DuckDB's own words
 	case tree.Error:
+		// It stops at the first statement that is no query.
+		if n := i.count(sql); n > 1 {
+			if strings.Contains(strings.TrimRight(sql, "; \t\r\n"), ";") {
+				return severalStatements(n)
+			}
+			// DuckDB makes two statements of it: the first finds the values.
+			return errors.New("only queries can be run: a PIVOT must name its values, as in PIVOT events ON outcome IN ('ok', 'denied') USING count(*)")
+		}
 		return fmt.Errorf("only queries can be run (SELECT, WITH, VALUES, FROM, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN), not %s", firstWord(sql))
+	case len(tree.Statements) == 0:
+		return errNoStatement
 	case len(tree.Statements) != 1:
-		return fmt.Errorf("one statement at a time: there are %d", len(tree.Statements))
+		return severalStatements(len(tree.Statements))
 	}
 	var statement any
 	if err := json.Unmarshal(tree.Statements[0], &statement); err != nil {
 		return fmt.Errorf("parse the statement: %w", err)
 	}
 	return checkTree(statement)
+}
+
+var errNoStatement = errors.New("there is no statement")
+
+func severalStatements(n int) error {
+	return fmt.Errorf("one statement at a time: there are %d", n)
+}
+
+// notFinite are numbers that DuckDB writes into the tree and JSON doesn't have.
+// Strings are matched to pass over them.
+var notFinite = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|-?(?:Infinity|NaN)`)
+
+// finite makes valid JSON of a serialized statement: no number matters here.
+func finite(text string) []byte {
+	if !strings.Contains(text, "Infinity") && !strings.Contains(text, "NaN") {
+		return []byte(text)
+	}
+	return notFinite.ReplaceAllFunc([]byte(text), func(token []byte) []byte {
+		if token[0] == '"' {
+			return token
+		}
+		return []byte("0")
+	})
+}
+
+// count returns how many statements a text has; 0 when it can't be parsed.
+func (i *instance) count(sql string) int {
+	var statements mapping.ExtractedStatements
+	defer mapping.DestroyExtracted(&statements)
+	return int(mapping.ExtractStatements(i.conn, sql, &statements))
 }
 
 // parseError returns the parser's complaint about a text, with the line shown.
@@ -165,7 +205,7 @@ func (i *instance) prepare(sql string) (mapping.PreparedStatement, error) {
 		if message := mapping.ExtractStatementsError(statements); message != "" {
 			return stmt, errors.New(message)
 		}
-		return stmt, fmt.Errorf("one statement at a time: there are %d", n)
+		return stmt, severalStatements(int(n))
 	}
 	if mapping.PrepareExtractedStatement(i.conn, statements, 0, &stmt) == mapping.StateError {
 		err := errors.New(mapping.PrepareError(stmt))
