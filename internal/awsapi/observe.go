@@ -1,0 +1,119 @@
+package awsapi
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+)
+
+// Call is a request as IAM sees it.
+type Call struct {
+	Action   string // such as cloudtrail:LookupEvents
+	Region   string
+	Resource string // ARN or name; empty when none is known
+}
+
+// seen is what the last response to a request told besides its body.
+type seen struct {
+	serverTime   time.Time
+	bucketRegion string
+}
+
+// sight holds what is seen of the requests whose context carries it.
+type sight struct {
+	mu sync.Mutex
+	s  seen
+}
+
+func (s *sight) get() seen {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.s
+}
+
+type (
+	seenKey     struct{}
+	resourceKey struct{}
+)
+
+// watch returns a context whose requests leave what they see in the sight.
+func watch(ctx context.Context, resource string) (context.Context, *sight) {
+	s := &sight{}
+	return about(context.WithValue(ctx, seenKey{}, s), resource), s
+}
+
+// about notes what a request is about, for Call.
+func about(ctx context.Context, resource string) context.Context {
+	return context.WithValue(ctx, resourceKey{}, resource)
+}
+
+// observe adds the middleware that tells record of each request that is about
+// to be sent, and notes what its response tells, also that of a failure.
+func observe(record func(Call)) func(*middleware.Stack) error {
+	return func(stack *middleware.Stack) error {
+		look := middleware.DeserializeMiddlewareFunc("iamtrack/observe", func(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (
+			middleware.DeserializeOutput, middleware.Metadata, error,
+		) {
+			if record != nil {
+				resource, _ := ctx.Value(resourceKey{}).(string)
+				record(Call{Action: actionOf(awsmiddleware.GetServiceID(ctx), awsmiddleware.GetOperationName(ctx)), Region: awsmiddleware.GetRegion(ctx), Resource: resource})
+			}
+			out, meta, err := next.HandleDeserialize(ctx, in)
+			s, _ := ctx.Value(seenKey{}).(*sight)
+			if resp, ok := out.RawResponse.(*smithyhttp.Response); ok && s != nil {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				if t, terr := smithyhttp.ParseTime(resp.Header.Get("Date")); terr == nil && resp.Header.Get("Age") == "" {
+					s.s.serverTime = t.UTC()
+				}
+				if r := resp.Header.Get("X-Amz-Bucket-Region"); r != "" {
+					s.s.bucketRegion = r
+				}
+			}
+			return out, meta, err
+		})
+		return stack.Deserialize.Add(look, middleware.After)
+	}
+}
+
+// prefixes are the services whose name in IAM isn't their id in lower case.
+var prefixes = map[string]string{"SSO Admin": "sso", "SSO OIDC": "sso-oauth"}
+
+// actionOf is the permission that an operation needs (Service Authorization
+// Reference); S3's listing and reading have other names than their operations.
+func actionOf(service, operation string) string {
+	switch service + "." + operation {
+	case "S3.ListObjectsV2", "S3.HeadBucket":
+		return "s3:ListBucket"
+	case "S3.HeadObject":
+		return "s3:GetObject"
+	}
+	prefix, ok := prefixes[service]
+	if !ok {
+		prefix = strings.ToLower(strings.ReplaceAll(service, " ", ""))
+	}
+	return prefix + ":" + operation
+}
+
+// once is the retryer of requests that the caller paces: only a signature that
+// the server refuses because of the local clock is made again, with its time.
+var once aws.RetryerV2 = skewOnly{retry.NewStandard()}
+
+type skewOnly struct{ *retry.Standard }
+
+func (skewOnly) MaxAttempts() int { return 2 }
+
+func (skewOnly) IsErrorRetryable(err error) bool { return isSkew(err) }
+
+func (skewOnly) GetRetryToken(context.Context, error) (func(error) error, error) {
+	return func(error) error { return nil }, nil
+}
+
+func (skewOnly) RetryDelay(int, error) (time.Duration, error) { return 0, nil }
