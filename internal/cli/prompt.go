@@ -1,12 +1,15 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"os"
+	"os/signal"
 	"slices"
 	"strings"
+	"syscall"
 
 	"golang.org/x/term"
 
@@ -17,6 +20,7 @@ import (
 const promptHelp = `A statement ends with ";" and may span lines; an empty line ends it too.
   .tables         the tables and their columns
   .help           this
+  Ctrl-C          drop what was typed, or end the answer under way
   .quit, Ctrl-D   leave
 Tab completes words; up and down walk through the history.`
 
@@ -33,46 +37,102 @@ func (e *env) prompt(ctx context.Context, stdin *os.File, engine *duckdb.Engine)
 	if err != nil {
 		e.warn("no history: %v", err)
 	}
-	console := struct {
-		io.Reader
-		io.Writer
-	}{stdin, e.stderr}
-	t := term.NewTerminal(console, "")
-	t.History = history
 	c := completer{words: promptWords()}
-	t.AutoCompleteCallback = c.onKey(t)
+	keys := &keyReader{r: stdin}
+	r := &rawLines{fd: int(stdin.Fd()), keys: keys, screen: e.stderr, editor: func() *term.Terminal {
+		t := term.NewTerminal(struct {
+			io.Reader
+			io.Writer
+		}{keys, e.stderr}, "")
+		t.History = history
+		t.AutoCompleteCallback = c.onKey(t)
+		return t
+	}}
+	r.t = r.editor()
 	e.note("SQL over events and filtered; .help for help, Ctrl-D to leave")
-	return e.converse(&rawLines{t: t, fd: int(stdin.Fd()), size: stdin}, func(text string) error { return e.ask(ctx, engine, text, "") })
+	return e.converse(r, func(text string) error {
+		// An interrupt ends this answer only.
+		ctx, stop := signal.NotifyContext(context.WithoutCancel(ctx), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		err := e.ask(ctx, engine, text, "")
+		if err != nil && ctx.Err() != nil {
+			err = errors.New("interrupted")
+		}
+		return err
+	})
+}
+
+// interrupted is what a lineReader returns when Ctrl-C was typed.
+type interrupted struct {
+	idle bool // nothing else was typed on that line
+}
+
+func (*interrupted) Error() string { return "interrupted" }
+
+// keyReader reads what is typed up to a Ctrl-C, which it returns as an error:
+// term.Terminal doesn't tell it from the end of input. What was typed ahead after
+// it is dropped, as terminals do.
+type keyReader struct {
+	r     io.Reader
+	typed bool // something since the line began
+	stop  bool // Ctrl-C comes next
+}
+
+func (k *keyReader) Read(p []byte) (int, error) {
+	if !k.stop {
+		n, err := k.r.Read(p)
+		i := bytes.IndexByte(p[:n], 0x03)
+		if i < 0 {
+			k.typed = k.typed || n > 0
+			return n, err
+		}
+		k.stop = true
+		if i > 0 {
+			k.typed = true
+			return i, nil
+		}
+	}
+	k.stop = false
+	return 0, &interrupted{idle: !k.typed}
 }
 
 // rawLines reads lines with the terminal in raw mode, and leaves it as it was
 // in between, so that an answer can be interrupted.
 type rawLines struct {
-	t    *term.Terminal
-	fd   int
-	size *os.File
+	t      *term.Terminal
+	editor func() *term.Terminal
+	keys   *keyReader
+	fd     int
+	screen io.Writer
 }
 
 func (r *rawLines) SetPrompt(s string) { r.t.SetPrompt(s) }
 
 func (r *rawLines) ReadLine() (line string, err error) {
+	r.keys.typed = false
 	state, err := term.MakeRaw(r.fd)
 	if err != nil {
 		return "", err
 	}
 	defer func() { err = errors.Join(err, term.Restore(r.fd, state)) }()
-	if w, h, err := term.GetSize(r.fd); err == nil {
+	if w, h, err := term.GetSize(r.fd); err == nil && w > 0 { // some don't know theirs
 		_ = r.t.SetSize(w, h) // it only clears what is on the line
 	}
 	line, err = r.t.ReadLine()
-	if errors.Is(err, term.ErrPasteIndicator) {
+	var stop *interrupted
+	switch {
+	case errors.Is(err, term.ErrPasteIndicator):
 		err = nil
+	case errors.As(err, &stop):
+		// The editor can't be told to forget its line.
+		_, _ = io.WriteString(r.screen, "^C\r\n") // only an echo
+		r.t = r.editor()
 	}
 	return line, err
 }
 
 // converse reads statements and commands until the end of input; an error of a
-// statement is shown, and the next one read.
+// statement is shown, and the next one read. Ctrl-C drops what was typed so far.
 func (e *env) converse(lines lineReader, ask func(string) error) error {
 	var statement []string
 	for {
@@ -83,6 +143,14 @@ func (e *env) converse(lines lineReader, ask func(string) error) error {
 		line, err := lines.ReadLine()
 		if errors.Is(err, io.EOF) {
 			return nil
+		}
+		var stop *interrupted
+		if errors.As(err, &stop) {
+			if stop.idle && len(statement) == 0 {
+				e.say("Ctrl-D leaves")
+			}
+			statement = nil
+			continue
 		}
 		if err != nil {
 			return err
