@@ -1,6 +1,7 @@
 package lake
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"fmt"
@@ -8,10 +9,11 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"unsafe"
 
 	"github.com/parquet-go/parquet-go"
-	"github.com/parquet-go/parquet-go/compress/zstd"
+	"github.com/parquet-go/parquet-go/format"
 	"github.com/zeebo/xxh3"
 
 	"github.com/iamtrack/iamtrack/internal/event"
@@ -37,7 +39,13 @@ type table[T any] struct {
 	count   func(*T) string // what the footer counts rows by
 	bounded []string        // text columns with minimum and maximum in chunks and pages
 	bloom   []string        // columns with a bloom filter
+	random  []string        // columns of ever new values of one length
+	json    []string        // columns of JSON text
 	fault   string          // name of the fault point around its commit
+
+	once   sync.Once
+	footer format.FileMetaData
+	chunks sync.Pool // of *[]chunk, one for each field
 }
 
 // rank orders the contents seen for one key; the greatest stays.
@@ -71,13 +79,15 @@ var eventTable = &table[event.Event]{
 	// What bounds can rule out row groups by. For the rest they would be the
 	// whole range every time, cost a comparison a row, and may be as long as the
 	// longest value, megabytes.
-	bounded: []string{"event_id", "account_id", "aws_region", "event_source", "event_name", "category", "outcome"},
+	bounded: []string{"account_id", "event_time", "aws_region", "event_source", "event_name", "category", "outcome"},
 	// What people look up by one value. A filter over a dictionary holds its
 	// distinct values only and costs next to nothing; event_id's is the large
 	// one, 10 bits a row.
 	bloom: []string{"event_id", "access_key_id", "issued_access_key_id", "actor", "source_ip",
 		"user_name", "role_name", "session_name", "identity_arn", "principal_id", "target_name", "target_arn"},
-	fault: "lake.commit",
+	random: []string{"event_id", "record_hash"},
+	json:   []string{"request_parameters", "response_elements", "additional_event_data", "resources", "rest"},
+	fault:  "lake.commit",
 }
 
 var filteredTable = &table[event.Filtered]{
@@ -103,8 +113,9 @@ var filteredTable = &table[event.Filtered]{
 		return rank{-f.EventTime, h.Sum64()}
 	},
 	count:   func(f *event.Filtered) string { return f.Reason },
-	bounded: []string{"event_id", "account_id", "aws_region", "event_source", "event_name", "reason"},
+	bounded: []string{"account_id", "event_time", "aws_region", "event_source", "event_name", "reason"},
 	bloom:   []string{"event_id"},
+	random:  []string{"event_id"},
 	fault:   "lake.commit.filtered",
 }
 
@@ -115,43 +126,43 @@ const (
 	rowGroupBytes = 64 << 20
 )
 
-// codec is shared by all files: it keeps encoders, each of which has tables of
-// its own to clear.
-var codec = &zstd.Codec{Level: zstd.SpeedFastest}
+// A bloom filter pays in a large row group only: of a small one it would cost a
+// reader as much to fetch as the column's dictionary.
+const (
+	bloomRows = 8 << 10
+	bloomBits = 10 // for each value
+)
 
-// writerOptions are the settings of every file of the table. Measured on 100,000
-// made-up events (2026-11, one core, see BenchmarkMergeNew): zstd's fastest level
-// took a fifth less time than its default for 6 % more bytes; pages of 512 KiB
-// make 3 % less bytes than such of 256 KiB.
-func (t *table[T]) writerOptions() []parquet.WriterOption {
-	opts := []parquet.WriterOption{
-		t.schema,
-		parquet.Compression(codec),
-		parquet.PageBufferSize(512 << 10),
-		// Not the library's default, DELTA_LENGTH_BYTE_ARRAY: lengths apart from
-		// the bytes cost 10 % of the size, and not every reader knows it.
-		parquet.DefaultEncodingFor(parquet.ByteArray, &parquet.Plain),
-		parquet.WriteBufferSize(0), // the bucket's writer has a buffer
-		parquet.DataPageVersion(1), // what every reader understands
-		// Bounds in page headers are read by nobody; those of the column index
-		// and the column chunk stay.
-		parquet.DataPageStatistics(false),
-		// A column of ever new values is not worth a dictionary.
-		parquet.DictionaryMaxBytes(1 << 20),
-		parquet.SortingWriterConfig(parquet.SortingColumns(
-			parquet.Ascending("account_id"), parquet.Ascending("event_time"), parquet.Ascending("event_id"))),
-	}
-	var filters []parquet.BloomFilterColumn
-	for _, name := range t.bloom {
-		filters = append(filters, parquet.SplitBlockFilter(10, name))
-	}
-	opts = append(opts, parquet.BloomFilters(filters...))
-	for _, f := range t.fields {
-		if f.kind == text && !slices.Contains(t.bounded, f.name) {
-			opts = append(opts, parquet.SkipPageBounds(f.name))
+// boundBytes is the longest text kept as a bound.
+const boundBytes = 64
+
+// layout returns the parts of a footer that are the same in every file, as the
+// Parquet library derives them from T's struct tags.
+func (t *table[T]) layout() format.FileMetaData {
+	t.once.Do(func() {
+		var empty bytes.Buffer
+		w := parquet.NewGenericWriter[T](&empty, t.schema)
+		if err := w.Close(); err != nil {
+			panic(err) // memory takes all
 		}
+		f, err := parquet.OpenFile(bytes.NewReader(empty.Bytes()), int64(empty.Len()))
+		if err != nil {
+			panic(err)
+		}
+		m := f.Metadata()
+		t.footer = format.FileMetaData{Version: 1, Schema: m.Schema, ColumnOrders: m.ColumnOrders}
+	})
+	return t.footer
+}
+
+// sorting is the order of the rows.
+func (t *table[T]) sorting() []format.SortingColumn {
+	var out []format.SortingColumn
+	for _, name := range []string{"account_id", "event_time", "event_id"} {
+		i := slices.IndexFunc(t.fields, func(f field) bool { return f.name == name })
+		out = append(out, format.SortingColumn{ColumnIdx: int32(i)})
 	}
-	return opts
+	return out
 }
 
 type kind int
@@ -170,6 +181,11 @@ type field struct {
 	kind     kind
 	offset   uintptr
 	optional bool // a zero value is NULL
+}
+
+// physical is the column's Parquet type.
+func (f *field) physical() format.Type {
+	return [...]format.Type{text: format.ByteArray, integer: format.Int64, boolean: format.Boolean}[f.kind]
 }
 
 // fieldsOf reads the columns from T's struct tags, which are the contract. It
@@ -199,17 +215,6 @@ func fieldsOf[T any]() []field {
 // at points to the field's place in a row; V must be the type that kind names.
 func at[V, T any](row *T, f *field) *V {
 	return (*V)(unsafe.Add(unsafe.Pointer(row), f.offset))
-}
-
-// weight is about how many bytes a row takes before compression.
-func (t *table[T]) weight(row *T) int {
-	n := 8 * len(t.fields)
-	for i := range t.fields {
-		if f := &t.fields[i]; f.kind == text {
-			n += len(*at[string](row, f))
-		}
-	}
-	return n
 }
 
 // hash128 stands for an event.Key. Two keys of a lake having the same is less

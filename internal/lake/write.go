@@ -1,148 +1,184 @@
 package lake
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"unsafe"
 
-	"github.com/parquet-go/parquet-go"
+	"github.com/klauspost/compress/zstd"
+	"github.com/parquet-go/parquet-go/bloom"
+	"github.com/parquet-go/parquet-go/encoding/thrift"
+	"github.com/parquet-go/parquet-go/format"
 )
 
-// writer builds a day file from rows in their order.
+// writer builds a day file from rows in their order. It writes Parquet itself,
+// with parquet-go's encodings: that library's own writer takes several times as
+// long for a small file, and a fifth of such a file for what nobody reads (page
+// indexes, an index of each single page).
 type writer[T any] struct {
 	t      *table[T]
 	out    *sealer
-	w      *parquet.GenericWriter[T]
-	batch  []T
-	column []parquet.Value // of one column of the batch
-	weight int             // of the batch
-	group  int             // rows and raw bytes of the row group
+	offset int64
+	err    error // that came up while a row group was written
+
+	chunks []chunk
+	group  int // rows and raw bytes of the row group
 	raw    int
+	footer format.FileMetaData
 	counts map[string]int64
 	rows   int64
+	meta   map[string]string
+	buf    []byte
 }
 
-// Rows go to the parquet writer in batches of so many rows or bytes. It looks
-// at the size of its pages after each, so a batch of large rows must be short.
-const (
-	writeRows  = 64
-	writeBytes = 1 << 20
-)
+const parquetMagic = "PAR1"
 
 func (t *table[T]) write(out io.Writer, version string) *writer[T] {
-	w := &writer[T]{t: t, out: &sealer{out: out}, batch: make([]T, 0, writeRows), counts: map[string]int64{}}
-	// A new writer each time: one that is Reset (v0.32.0) clears the column paths
-	// and sorting columns that the next file's footer needs.
-	w.w = parquet.NewGenericWriter[T](w.out, t.writerOptions()...)
-	w.w.SetKeyValueMetadata(metaSchema, strconv.Itoa(schemaVersion))
-	w.w.SetKeyValueMetadata(metaVersion, version)
-	w.w.SetKeyValueMetadata(metaSeal, openSeal)
+	w := &writer[T]{t: t, out: &sealer{out: out}, counts: map[string]int64{}, footer: t.layout()}
+	w.footer.CreatedBy = "iamtrack version " + version // the form that readers expect
+	w.meta = map[string]string{metaSchema: strconv.Itoa(schemaVersion), metaVersion: version, metaSeal: openSeal}
+	if chunks, ok := t.chunks.Get().(*[]chunk); ok {
+		w.chunks = *chunks
+	} else {
+		w.chunks = t.newChunks()
+	}
+	w.start()
+	w.write([]byte(parquetMagic))
 	return w
 }
 
+func (t *table[T]) newChunks() []chunk {
+	out := make([]chunk, len(t.fields))
+	for i := range out {
+		f := &t.fields[i]
+		out[i] = chunk{field: f, bounded: slices.Contains(t.bounded, f.name), bloom: slices.Contains(t.bloom, f.name),
+			random: slices.Contains(t.random, f.name), level: zstd.SpeedFastest}
+		if slices.Contains(t.json, f.name) {
+			out[i].level = zstd.SpeedDefault
+		}
+	}
+	return out
+}
+
+// start begins a row group.
+func (w *writer[T]) start() {
+	for i := range w.chunks {
+		w.chunks[i].start()
+	}
+	w.group, w.raw = 0, 0
+}
+
+func (w *writer[T]) write(p []byte) {
+	if w.err == nil {
+		_, w.err = w.out.Write(p)
+	}
+	w.offset += int64(len(p))
+}
+
 func (w *writer[T]) add(row *T) error {
-	w.batch = append(w.batch, *row)
-	w.weight += w.t.weight(row)
+	for i := range w.chunks {
+		w.raw += w.chunks[i].add(unsafe.Pointer(row))
+	}
 	w.counts[w.t.count(row)]++
 	w.rows++
-	if len(w.batch) == cap(w.batch) || w.weight >= writeBytes {
-		return w.flush()
-	}
-	return nil
-}
-
-func (w *writer[T]) flush() (err error) {
-	defer panicOf(&err)
-	if err := w.columns(); err != nil {
-		return err
-	}
-	w.group += len(w.batch)
-	w.raw += w.weight
-	clear(w.batch) // lets the strings go
-	w.batch, w.weight = w.batch[:0], 0
+	w.group++
 	if w.group >= rowGroupRows || w.raw >= rowGroupBytes {
-		w.group, w.raw = 0, 0
-		return w.w.Flush()
+		w.flush()
 	}
-	return nil
+	return w.err
 }
 
-// columns writes the batch column by column. GenericWriter.Write (v0.32.0) takes
-// some runs of zero values for present ones: of NULL, value, NULL, NULL, the last
-// two became empty strings (TestNulls).
-func (w *writer[T]) columns() error {
-	if len(w.batch) == 0 {
-		return nil // the library takes the address of the first value
+// flush writes the row group.
+func (w *writer[T]) flush() {
+	if w.group == 0 {
+		return
 	}
-	for i, column := range w.w.ColumnWriters() {
-		f := &w.t.fields[i]
-		w.column = w.column[:0]
-		for j := range w.batch {
-			w.column = append(w.column, f.value(unsafe.Pointer(&w.batch[j]), i))
+	g := format.RowGroup{NumRows: int64(w.group), FileOffset: w.offset, SortingColumns: w.t.sorting(),
+		Ordinal: int16(len(w.footer.RowGroups)), Columns: make([]format.ColumnChunk, len(w.chunks))}
+	for i := range w.chunks {
+		c := &w.chunks[i]
+		c.finish()
+		m := format.ColumnMetaData{Type: c.field.physical(), Encoding: c.encodings(), PathInSchema: []string{c.field.name},
+			NumValues: int64(w.group), TotalUncompressedSize: c.raw, TotalCompressedSize: int64(len(c.pages)),
+			DataPageOffset: w.offset + int64(c.dictAt)}
+		if c.zstd {
+			m.Codec = format.Zstd
 		}
-		if _, err := column.WriteRowValues(w.column); err != nil {
-			return err
+		if c.dictAt > 0 {
+			m.DictionaryPageOffset = w.offset
+		}
+		m.Statistics.NullCount = int64(c.nulls)
+		m.Statistics.MinValue, m.Statistics.MaxValue = c.bounds()
+		g.Columns[i] = format.ColumnChunk{MetaData: m}
+		g.TotalByteSize += c.raw
+		g.TotalCompressedSize += int64(len(c.pages))
+		w.write(c.pages)
+	}
+	if w.group >= bloomRows {
+		for i := range w.chunks {
+			if c := &w.chunks[i]; c.bloom {
+				w.filter(c.filter(), &g.Columns[i].MetaData)
+			}
 		}
 	}
-	return nil
+	w.footer.RowGroups = append(w.footer.RowGroups, g)
+	w.start()
 }
 
-// value is the field of the row at p, as the parquet value of column i.
-func (f *field) value(p unsafe.Pointer, i int) parquet.Value {
-	p = unsafe.Add(p, f.offset)
-	var v parquet.Value
-	switch f.kind {
-	case integer:
-		v = parquet.Int64Value(*(*int64)(p))
-	case boolean:
-		b := *(**bool)(p)
-		if b == nil {
-			return parquet.NullValue().Level(0, 0, i)
-		}
-		v = parquet.BooleanValue(*b)
-	default:
-		s := *(*string)(p)
-		if s == "" && f.optional {
-			return parquet.NullValue().Level(0, 0, i)
-		}
-		v = parquet.ByteArrayValue(unsafe.Slice(unsafe.StringData(s), len(s)))
-	}
-	if f.optional {
-		return v.Level(0, 1, i)
-	}
-	return v.Level(0, 0, i)
+func (w *writer[T]) filter(f bloom.SplitBlockFilter, m *format.ColumnMetaData) {
+	m.BloomFilterOffset = w.offset
+	w.buf = appendThrift(w.buf[:0], &format.BloomFilterHeader{
+		NumBytes:    int32(len(f.Bytes())),
+		Algorithm:   format.BloomFilterAlgorithm{Value: &format.SplitBlockAlgorithm{}},
+		Hash:        format.BloomFilterHash{Value: &format.XxHash{}},
+		Compression: format.BloomFilterCompression{Value: &format.BloomFilterUncompressed{}},
+	})
+	m.BloomFilterLength = int32(len(w.buf) + len(f.Bytes()))
+	w.write(w.buf)
+	w.write(f.Bytes())
 }
 
-// close writes what is left and the footer.
+// close writes what is left and the footer. The writer can't be used any more.
 func (w *writer[T]) close() error {
-	if err := w.flush(); err != nil {
-		return err
-	}
+	w.flush()
 	counts, err := json.Marshal(w.counts)
 	if err != nil {
 		return fmt.Errorf("row counts: %w", err)
 	}
-	w.w.SetKeyValueMetadata(metaRows, string(counts))
-	return w.finish()
-}
-
-func (w *writer[T]) finish() (err error) {
-	defer panicOf(&err)
-	if err := w.w.Flush(); err != nil {
-		return err
+	w.meta[metaRows] = string(counts)
+	w.footer.NumRows = w.rows
+	for _, k := range []string{metaRows, metaSchema, metaSeal, metaVersion} {
+		w.footer.KeyValueMetadata = append(w.footer.KeyValueMetadata, format.KeyValue{Key: k, Value: w.meta[k]})
 	}
 	w.out.hold()
-	if err := w.w.Close(); err != nil {
-		return err
+	b := appendThrift(w.buf[:0], &w.footer)
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(b)))
+	w.write(append(b, parquetMagic...))
+	if w.err != nil {
+		return w.err
 	}
+	chunks := w.chunks
+	w.t.chunks.Put(&chunks)
+	w.chunks = nil
 	return w.out.seal()
 }
 
-// panicOf turns a panic of parquet-go into an error.
-func panicOf(err *error) {
-	if p := recover(); p != nil {
-		*err = fmt.Errorf("parquet writer: %v", p)
+// bytesWriter appends to itself.
+type bytesWriter []byte
+
+func (w *bytesWriter) Write(p []byte) (int, error) {
+	*w = append(*w, p...)
+	return len(p), nil
+}
+
+func appendThrift(b []byte, v any) []byte {
+	w := bytesWriter(b)
+	if err := thrift.NewEncoder(new(thrift.CompactProtocol).NewWriter(&w)).Encode(v); err != nil {
+		panic(err) // no value of ours fails, and memory takes all
 	}
+	return w
 }
