@@ -84,6 +84,7 @@ var targetRows = []targetRow{
 	// IAM roles
 	{"iam", `CreateRole`, target{kind: TargetRole, name: "rp.roleName|re.role.roleName", arn: "re.role.arn"}},
 	{"iam", `CreateServiceLinkedRole`, target{kind: TargetRole, name: "re.role.roleName|rp.aWSServiceName", arn: "re.role.arn"}},
+	{"iam", `AcquireRole`, target{kind: TargetRole, name: "re.role.roleName", arn: "re.role.arn|rp.templateArn"}},
 	{"iam", `UpdateRole UpdateRoleDescription DeleteRole DeleteServiceLinkedRole TagRole UntagRole UpdateAssumeRolePolicy
 		AttachRolePolicy DetachRolePolicy PutRolePolicy DeleteRolePolicy
 		PutRolePermissionsBoundary DeleteRolePermissionsBoundary`, target{kind: TargetRole, name: "rp.roleName", arn: "re.role.arn"}},
@@ -116,7 +117,8 @@ var targetRows = []targetRow{
 		SetSTSRegionalEndpointStatus EnableOrganizationsRootCredentialsManagement DisableOrganizationsRootCredentialsManagement
 		EnableOrganizationsRootSessions DisableOrganizationsRootSessions
 		EnableOutboundWebIdentityFederation DisableOutboundWebIdentityFederation
-		UpdateAccountEmailAddress UpdateAccountName
+		UpdateAccountEmailAddress UpdateAccountName PutAccountProperties
+		UploadCloudFrontPublicKey UpdateCloudFrontPublicKey DeleteCloudFrontPublicKey
 		GenerateCredentialReport GenerateOrganizationsAccessReport`, target{kind: TargetAccount, name: "account"}},
 	{"iam", `GenerateServiceLastAccessedDetails`, target{arn: "rp.arn"}},
 	{"iam", `CreateDelegationRequest`, target{kind: TargetDelegation, name: "re.delegationRequestId"}},
@@ -187,6 +189,7 @@ var targetRows = []targetRow{
 		DisableExternalIdPConfigurationForDirectory ImportExternalIdPCertificate DeleteExternalIdPCertificate
 		CreateBearerToken DeleteBearerToken CreateProvisioningTenant DeleteProvisioningTenant`,
 		target{kind: TargetDirectory, name: "rp.directoryId|rp.identityStoreId|rp.tenantId|rp.alias"}},
+	{"identitystore", `UpdateIdentityStore`, target{kind: TargetDirectory, name: "rp.identityStoreId", arn: "re.identityStoreArn"}},
 	{"sso sso-directory", `GetRoleCredentials Federate`, target{kind: TargetRole,
 		name: "rp.roleName|rp.role_name|details.role_name|details.roleName",
 		key:  "re.roleCredentials.accessKeyId|re.credentials.accessKeyId"}},

@@ -1,6 +1,9 @@
 package event
 
 import (
+	"maps"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -122,28 +125,59 @@ func TestTargetRows(t *testing.T) {
 			}
 		}
 	}
-	// Write actions of the IAM API, complete as of its reference of 2025.
-	for _, name := range strings.Fields(`AddClientIDToOpenIDConnectProvider AddRoleToInstanceProfile AddUserToGroup AttachGroupPolicy AttachRolePolicy
-		AttachUserPolicy ChangePassword CreateAccessKey CreateAccountAlias CreateGroup CreateInstanceProfile CreateLoginProfile
-		CreateOpenIDConnectProvider CreatePolicy CreatePolicyVersion CreateRole CreateSAMLProvider CreateServiceLinkedRole
-		CreateServiceSpecificCredential CreateUser CreateVirtualMFADevice DeactivateMFADevice DeleteAccessKey DeleteAccountAlias
-		DeleteAccountPasswordPolicy DeleteGroup DeleteGroupPolicy DeleteInstanceProfile DeleteLoginProfile DeleteOpenIDConnectProvider
-		DeletePolicy DeletePolicyVersion DeleteRole DeleteRolePermissionsBoundary DeleteRolePolicy DeleteSAMLProvider DeleteSSHPublicKey
-		DeleteServerCertificate DeleteServiceLinkedRole DeleteServiceSpecificCredential DeleteSigningCertificate DeleteUser
-		DeleteUserPermissionsBoundary DeleteUserPolicy DeleteVirtualMFADevice DetachGroupPolicy DetachRolePolicy DetachUserPolicy
-		DisableOrganizationsRootCredentialsManagement DisableOrganizationsRootSessions EnableMFADevice
-		EnableOrganizationsRootCredentialsManagement EnableOrganizationsRootSessions PutGroupPolicy PutRolePermissionsBoundary
-		PutRolePolicy PutUserPermissionsBoundary PutUserPolicy RemoveClientIDFromOpenIDConnectProvider RemoveRoleFromInstanceProfile
-		RemoveUserFromGroup ResetServiceSpecificCredential ResyncMFADevice SetDefaultPolicyVersion SetSecurityTokenServicePreferences
-		TagInstanceProfile TagMFADevice TagOpenIDConnectProvider TagPolicy TagRole TagSAMLProvider TagServerCertificate TagUser
-		UntagInstanceProfile UntagMFADevice UntagOpenIDConnectProvider UntagPolicy UntagRole UntagSAMLProvider UntagServerCertificate
-		UntagUser UpdateAccessKey UpdateAccountPasswordPolicy UpdateAssumeRolePolicy UpdateGroup UpdateLoginProfile
-		UpdateOpenIDConnectProviderThumbprint UpdateRole UpdateRoleDescription UpdateSAMLProvider UpdateSSHPublicKey
-		UpdateServerCertificate UpdateServiceSpecificCredential UpdateSigningCertificate UpdateUser UploadSSHPublicKey
-		UploadServerCertificate UploadSigningCertificate`) {
-		if !seen["iam "+name] {
-			t.Errorf("iam %s has no target", name)
+}
+
+// Every operation of the APIs that changes something names what it acts on, each
+// field of it alone as well.
+func TestTargetOperations(t *testing.T) {
+	list, err := os.ReadFile("testdata/operations.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	count := map[string]int{}
+	for line := range strings.Lines(string(list)) {
+		words := strings.Fields(line)
+		if len(words) == 0 || words[0] == "#" {
+			continue
 		}
+		if len(words) < 3 {
+			t.Fatalf("not an operation: %q", line)
+		}
+		source, name, fields := words[0], words[1], words[2:]
+		count[source]++
+		s := targets[source+".amazonaws.com"][name]
+		if fields[0] == "-" {
+			if s != nil {
+				t.Errorf("%s %s has a target", source, name)
+			}
+			continue
+		}
+		if s == nil {
+			t.Errorf("%s %s has no target", source, name)
+			continue
+		}
+		known := slices.Concat(s.namePaths, s.arnPaths, s.keyPaths)
+		for _, field := range fields {
+			switch {
+			case field == "self":
+				e := parse(t, sample(source, name, "null", "null", `,"userIdentity":{"type":"IAMUser","userName":"bob","arn":"arn:aws:iam::1:user/bob"}`))
+				if e.TargetName != "bob" {
+					t.Errorf("%s %s of oneself: %q", source, name, e.TargetName)
+				}
+			case !slices.ContainsFunc(known, func(p []string) bool { return strings.Join(p, ".") == field }):
+				t.Errorf("%s %s is not known by %s", source, name, field)
+			case field == "account":
+				if e := parse(t, sample(source, name, "null", "null", "")); e.TargetName != "111122223333" {
+					t.Errorf("%s %s: %q", source, name, e.TargetName)
+				}
+			default:
+				testTargetPath(t, source, name, strings.Split(field, "."), nil)
+			}
+		}
+	}
+	want := map[string]int{"iam": 111, "sts": 8, "sso": 40, "identitystore": 9, "sso-oauth": 4}
+	if !maps.Equal(count, want) {
+		t.Errorf("operations: %v, want %v", count, want)
 	}
 }
 
