@@ -31,10 +31,12 @@ var allowed = map[string][]string{
 	"internal/app":          {"internal/collect", "internal/config", "internal/event", "internal/filter", "internal/lake", "internal/rule", "internal/store"},
 	"internal/cli": {
 		"internal/app", "internal/collect", "internal/config", "internal/event", "internal/lake", "internal/query", "internal/query/duckdb",
-		"internal/render", "internal/rule", "internal/simulate", "internal/source", "internal/store",
+		"internal/render", "internal/rule", "internal/simulate", "internal/simulate/server", "internal/source", "internal/store",
 	},
 	"cmd/iamtrack": {"internal/cli"},
 	"bench":        {"internal/query", "internal/query/duckdb", "internal/simulate"},
+	// The simulated account on the wire.
+	"internal/simulate/server": {"internal/simulate"},
 	// The suites that implementations are held to.
 	"internal/store/storetest": {"internal/event", "internal/fault", "internal/rule", "internal/store"},
 	"internal/lake/laketest":   {"internal/event", "internal/fault", "internal/lake"},

@@ -103,8 +103,8 @@ func (c *Config) complete() error {
 	return nil
 }
 
-// World is a simulated organisation and all that happens in it. It is read-only
-// after New and safe for concurrent use.
+// World is a simulated organisation and all that happens in it. What it tells never
+// changes after New; it is safe for concurrent use.
 type World struct {
 	cfg        Config
 	start, end int64 // Unix seconds
@@ -127,6 +127,9 @@ type World struct {
 	stories  []*Story
 	alerts   []ExpectedAlert
 	offHours map[string]*offHoursGroup
+
+	keysMu sync.Mutex
+	keys   map[string]*DigestKey // by region
 
 	truthOnce sync.Once
 	counts    Counts
@@ -196,3 +199,23 @@ func (w *World) Accounts() []string {
 // Regions returns every region in which something may be recorded, those that
 // see nothing but console sign-ins included.
 func (w *World) Regions() []string { return slices.Clone(w.regions) }
+
+// OrganizationID returns the organization's id, such as o-a1b2c3d4e5.
+func (w *World) OrganizationID() string { return w.orgID }
+
+// AccountNames returns the accounts' names, in the order of Accounts.
+func (w *World) AccountNames() []string {
+	names := make([]string, len(w.accounts))
+	for i, a := range w.accounts {
+		names[i] = a.name
+	}
+	return names
+}
+
+// Directory is the organization's IAM Identity Center instance.
+type Directory struct{ InstanceARN, StoreID, Region string }
+
+// IdentityCenter returns where people come from.
+func (w *World) IdentityCenter() Directory {
+	return Directory{w.directory.instanceARN, w.directory.storeID, w.regions[w.home]}
+}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -29,6 +31,11 @@ type TrailOptions struct {
 	// picks a span from 5 minutes to a day, so that files hold some 150 records
 	// at least on average.
 	Every time.Duration
+	// Digests adds digest files, signed with World.DigestKey, of the organization's
+	// trail: see SidecarSuffix for what they leave beside them. It needs Compress.
+	Digests bool
+	// Bucket is the bucket that digests say the files are in; "" means TrailBucket.
+	Bucket string
 	// Progress, if set, is told the totals so far after each file. Calls do not
 	// overlap.
 	Progress func(files, records int)
@@ -40,6 +47,7 @@ type Summary struct {
 	Records    int   // all records, duplicates included
 	Duplicates int   // records of the second trail
 	Bytes      int64 // as written
+	Digests    int   // digest files, not counted in Files
 }
 
 // trailKey names one file: which trail, account and folder, and which span.
@@ -63,8 +71,12 @@ type trailFile struct {
 // (AWS CloudTrail User Guide, "Finding your CloudTrail log files"). Names and
 // contents are a function of the world and the options alone, so writing again
 // gives the same files. It works on all cores and holds no more than one span of
-// records. On an error, or when ctx ends, the files written so far stay.
+// records (with Digests, also a line for each file). On an error, or when ctx ends,
+// the files written so far stay.
 func WriteTrail(ctx context.Context, w *World, dir string, opt TrailOptions) (Summary, error) {
+	if opt.Digests && !opt.Compress {
+		return Summary{}, errors.New("write trail: digests are of compressed files only: set Compress")
+	}
 	span := int64(opt.Every / time.Second)
 	if span <= 0 {
 		span = w.trailSpan()
@@ -80,6 +92,9 @@ func WriteTrail(ctx context.Context, w *World, dir string, opt TrailOptions) (Su
 		group.Go(func() error { return t.work(jobs) })
 	}
 	err := group.Wait()
+	if err == nil && opt.Digests {
+		err = t.digests()
+	}
 	return t.sum, err
 }
 
@@ -104,7 +119,11 @@ type trailWriter struct {
 	mu   sync.Mutex // guards what follows, and is held while Progress runs
 	sum  Summary
 	made map[string]bool // folders
+
+	delivered []logFile // of the organization's trail, in any order
 }
+
+func (t *trailWriter) bucket() string { return cmp.Or(t.opt.Bucket, TrailBucket) }
 
 // plan deals the records out to files and sends each file when it is complete.
 func (t *trailWriter) plan(ctx context.Context, jobs chan<- trailFile) error {
@@ -191,15 +210,22 @@ func (t *trailWriter) work(jobs <-chan trailFile) error {
 			}
 			out = packed.Bytes()
 		}
-		if err := t.write(f, out); err != nil {
+		if err := t.write(f, body, out); err != nil {
 			return fmt.Errorf("write trail: %w", err)
 		}
 	}
 	return nil
 }
 
-func (t *trailWriter) write(f trailFile, body []byte) error {
-	path := filepath.Join(t.dir, filepath.FromSlash(t.name(f)))
+// write writes a file: body as it is, or packed as out.
+func (t *trailWriter) write(f trailFile, body, out []byte) error {
+	name, delivered := t.name(f)
+	path := filepath.Join(t.dir, filepath.FromSlash(name))
+	hash := ""
+	if t.opt.Digests {
+		sum := sha256.Sum256(body)
+		hash = hex.EncodeToString(sum[:])
+	}
 	folder := filepath.Dir(path)
 	t.mu.Lock()
 	made := t.made[folder]
@@ -209,7 +235,7 @@ func (t *trailWriter) write(f trailFile, body []byte) error {
 			return err
 		}
 	}
-	if err := os.WriteFile(path, body, 0o600); err != nil {
+	if err := os.WriteFile(path, out, 0o600); err != nil {
 		return err
 	}
 	t.mu.Lock()
@@ -217,7 +243,10 @@ func (t *trailWriter) write(f trailFile, body []byte) error {
 	t.made[folder] = true
 	t.sum.Files++
 	t.sum.Records += len(f.plans)
-	t.sum.Bytes += int64(len(body))
+	t.sum.Bytes += int64(len(out))
+	if t.opt.Digests && !f.second {
+		t.delivered = append(t.delivered, logFile{f.acct, f.region, name, hash, delivered, f.plans[0].at, f.plans[len(f.plans)-1].at})
+	}
 	if f.second {
 		t.sum.Duplicates += len(f.plans)
 	}
@@ -228,8 +257,8 @@ func (t *trailWriter) write(f trailFile, body []byte) error {
 }
 
 // name is the file's path below the trail's folder. It bears the time of
-// delivery, some minutes after the last event.
-func (t *trailWriter) name(f trailFile) string {
+// delivery, some minutes after the last event, which is returned too.
+func (t *trailWriter) name(f trailFile) (string, int64) {
 	a, region := t.w.accounts[f.acct], t.w.regions[f.region]
 	r := newRNG(t.w.cfg.Seed, label("file"), label(yes(f.second)), uint64(f.acct), uint64(f.region), uint64(f.span), uint64(t.span))
 	at := time.Unix(f.plans[len(f.plans)-1].at+int64(r.between(180, 420)), 0).UTC()
@@ -242,5 +271,5 @@ func (t *trailWriter) name(f trailFile) string {
 	if t.opt.Compress {
 		name += ".gz"
 	}
-	return name
+	return name, at.Unix()
 }
