@@ -183,6 +183,15 @@ func packLake(tb testing.TB) string {
 	f.add("2026-03-30 22:00:00", alice, "iam:GetGroup")
 	f.add("2026-03-30 23:30:00", alice, "iam:GetRole", region("ap-southeast-2"), from("198.51.100.77"))
 	f.add("2026-03-31 09:00:00", alice, "iam:DeleteUser", target("user", "svc"))
+	// Failures that give no error, and a sign-in whose MFA the identity provider saw.
+	nameless := func(extra string) func(*event.Event) {
+		return func(e *event.Event) { e.Outcome, e.AdditionalEventData = "failed", extra }
+	}
+	f.add("2026-03-27 12:00:00", bob, "signin:SwitchRole", nameless(""))
+	f.add("2026-03-27 12:01:00", idc, "signin:CredentialVerification", nameless(`{"CredentialType":"TOTP"}`))
+	f.add("2026-03-27 12:02:00", idc, "signin:CredentialVerification", nameless(`{"CredentialType":"TOTP"}`))
+	f.add("2026-03-27 12:10:00", carol, "signin:ConsoleLogin", mfa(false))
+	f.add("2026-03-27 12:11:00", carol, "signin:ConsoleLogin", mfa(false))
 
 	var noise []event.Filtered
 	for i, name := range []string{"AssumeRole", "AssumeRole", "AssumeRole", "GetCallerIdentity"} {

@@ -5,7 +5,7 @@
 --   whose key it is.
 -- look-back: 90d
 -- limit: 100
--- table: event_time, actor, event_name, target_name, key_id, status, for_other, outcome
+-- table: event_time, actor, event_name, target_name, key_id, status
 SELECT
   event_time,
   account_id,

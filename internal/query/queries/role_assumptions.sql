@@ -4,7 +4,7 @@
 --   call may not record the role it asked for; such rows have no role.
 -- look-back: 90d
 -- limit: 100
--- table: role, actor, assumptions, failures, days, first_seen, last_seen
+-- table: role, actor, assumptions, failures, last_seen
 SELECT
   COALESCE(target_arn, json_extract_scalar(request_parameters, '$.roleArn'), target_name) AS role,
   actor,

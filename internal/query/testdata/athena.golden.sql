@@ -392,14 +392,16 @@ LIMIT 50;
 
 -- failed_auth: Failed sign-ins and refused credentials
 -- Per day, caller, address, event and error: failures of ConsoleLogin and every other sign-in
--- event, and of the STS calls that hand out credentials.
+-- event, and of the STS calls that hand out credentials. A record that gives no error, as
+-- those of SwitchRole and CredentialVerification, says Failure, and of which credential.
 SELECT
   CAST(CASE WHEN event_time < TIMESTAMP '2026-03-29 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE ELSE event_time + INTERVAL '120' MINUTE END AS DATE) AS day,
   actor,
   actor_kind,
   source_ip,
   event_name,
-  COALESCE(error_code, error_message) AS error,
+  COALESCE(error_code, error_message,
+    'Failure' || COALESCE(' of ' || json_extract_scalar(additional_event_data, '$.CredentialType'), '')) AS error,
   COUNT(*) AS attempts,
   MIN(event_time) AS first_seen,
   MAX(event_time) AS last_seen
@@ -703,13 +705,14 @@ LIMIT 100;
 
 -- mfa_signins: Console sign-ins and MFA
 -- Per caller: console sign-ins with MFA, without, and where the record doesn't tell; failures.
--- For federated sign-ins and role sessions MFA is the identity provider's business, and
--- "without" says nothing.
+-- IAM users and root come first: for federated sign-ins and role sessions MFA is the identity
+-- provider's business, and "without" says nothing.
 SELECT
   actor,
   actor_kind,
   identity_type,
   account_id,
+  CASE WHEN identity_type IN ('IAMUser', 'Root') THEN 'AWS' ELSE 'identity provider' END AS mfa_asked_by,
   COUNT(*) FILTER (WHERE outcome = 'ok') AS signins,
   COUNT(*) FILTER (WHERE outcome = 'ok' AND mfa) AS with_mfa,
   COUNT(*) FILTER (WHERE outcome = 'ok' AND NOT mfa) AS without_mfa,
@@ -722,8 +725,8 @@ FROM events
 WHERE event_date BETWEEN DATE '2025-12-30' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2025-12-30 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
   AND event_source = 'signin.amazonaws.com'
   AND event_name = 'ConsoleLogin'
-GROUP BY actor, actor_kind, identity_type, account_id
-ORDER BY without_mfa DESC, signins DESC, actor, actor_kind, identity_type, account_id
+GROUP BY 1, 2, 3, 4, 5
+ORDER BY mfa_asked_by, without_mfa DESC, signins DESC, actor, actor_kind, identity_type, account_id
 LIMIT 100;
 
 -- new_actors: Callers never seen before
