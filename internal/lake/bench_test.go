@@ -198,21 +198,49 @@ func keys(seed, n int) []event.Key {
 	return out
 }
 
-// BenchmarkMergeSmall is a day of 300 events, as an import of years makes many.
+// BenchmarkMergeSmall is a day of 240 events and 1,140 filtered records on disk,
+// as an import of years makes many.
 func BenchmarkMergeSmall(b *testing.B) {
-	events := laketest.Traffic(1, benchDay, 300)
+	events := laketest.Traffic(1, benchDay, 240)
+	var thin []event.Filtered
+	for _, e := range laketest.Traffic(2, benchDay, 1140) {
+		thin = append(thin, laketest.Thin(e))
+	}
 	ctx := context.Background()
+	bucket, err := lake.OpenDisk(b.TempDir(), false)
+	if err != nil {
+		b.Fatal(err)
+	}
+	l := lake.New(bucket, lake.Options{})
 	start := cpu()
 	n, size := 0, int64(0)
 	for b.Loop() {
-		s, _, err := lake.New(lake.OpenMem(), lake.Options{}).Merge(ctx, benchDay, lake.Input{Events: seq(events)})
+		s, _, err := l.Merge(ctx, benchDay+event.Date(n), lake.Input{Events: onDay(events, n), Filtered: onDay(thin, n)})
 		if err != nil {
 			b.Fatal(err)
 		}
-		n += len(events)
+		n++
 		size = s.Bytes
 	}
-	report(b, start, n, size, int64(len(events)))
+	b.ReportMetric((cpu()-start)/1e6/float64(n), "cpu-ms/day")
+	b.ReportMetric(float64(size), "B/day")
+}
+
+// onDay moves rows by some days.
+func onDay[T event.Event | event.Filtered](rows []T, days int) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for _, r := range rows {
+			switch r := any(&r).(type) {
+			case *event.Event:
+				r.EventTime += int64(days) * 24 * 3600 * 1000
+			case *event.Filtered:
+				r.EventTime += int64(days) * 24 * 3600 * 1000
+			}
+			if !yield(r, nil) {
+				return
+			}
+		}
+	}
 }
 
 // BenchmarkDays reads the footers of a year of small days.

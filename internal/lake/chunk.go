@@ -7,7 +7,6 @@ import (
 	"strings"
 	"unsafe"
 
-	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go/bloom"
 	"github.com/parquet-go/parquet-go/encoding/delta"
 	"github.com/parquet-go/parquet-go/encoding/rle"
@@ -24,7 +23,6 @@ type chunk struct {
 	bounded bool // keeps minimum and maximum
 	bloom   bool // has a filter, if the row group is large
 	random  bool // has ever new values of one length: no dictionary, lengths apart
-	level   zstd.EncoderLevel
 
 	rows    int    // of the chunk
 	nulls   int    // of the chunk
@@ -60,7 +58,14 @@ const pageBytes = 512 << 10
 const (
 	dictBytes = 1 << 20
 	dictLook  = 1024 // values after which the second is judged
+)
+
+const (
+	// Integers are kept as differences from so many rows on: of fewer, those of
+	// the next account weigh more than the others save.
 	deltaRows = 512
+	// Less than this gets hardly ever smaller.
+	incompressible = 64
 )
 
 // start empties the chunk.
@@ -177,7 +182,7 @@ func (c *chunk) spill() {
 func (c *chunk) cut() {
 	enc, body := c.body()
 	c.zstd = true
-	c.append(dataPage(c.values(), enc), body, compress(&c.packed, body, c.level))
+	c.append(dataPage(c.values(), enc), body, compress(&c.packed, body))
 	c.defined, c.text, c.offsets = c.defined[:0], c.text[:0], append(c.offsets[:0], 0)
 	c.ints, c.bools = c.ints[:0], c.bools[:0]
 }
@@ -205,14 +210,19 @@ func (c *chunk) finish() {
 		return
 	}
 	enc, body := c.body()
-	data := compress(&c.packed, body, c.level)
-	var words, packedWords []byte
+	var words []byte
 	if c.dict != nil {
 		words = c.dict.plain(&c.words)
-		packedWords = compress(&c.packedWords, words, c.level)
 	}
-	if c.zstd = c.zstd || len(data)+len(packedWords) < len(body)+len(words); !c.zstd {
-		data, packedWords = body, words
+	data, packedWords := body, words
+	if c.zstd || len(body)+len(words) >= incompressible {
+		data, packedWords = compress(&c.packed, body), nil
+		if c.dict != nil {
+			packedWords = compress(&c.packedWords, words)
+		}
+		if c.zstd = c.zstd || len(data)+len(packedWords) < len(body)+len(words); !c.zstd {
+			data, packedWords = body, words
+		}
 	}
 	if c.dict != nil {
 		c.append(format.PageHeader{Type: format.DictionaryPage, DictionaryPageHeader: thrift.New(format.DictionaryPageHeader{
@@ -284,8 +294,7 @@ func (c *chunk) body() (format.Encoding, []byte) {
 	return enc, b
 }
 
-// deltas tells whether integers are kept as differences: of few rows, those of
-// the next account weigh more than the others save.
+// deltas tells whether integers are kept as differences.
 func (c *chunk) deltas() bool { return !c.random && c.rows >= deltaRows }
 
 // bounds returns minimum and maximum, in Parquet's plain form; nil if none are kept.

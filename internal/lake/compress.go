@@ -6,15 +6,16 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// encoders are zstd's, one pool for each level.
-var encoders [zstd.SpeedBestCompression + 1]sync.Pool
+// encoders are zstd's at its fastest level: on days of 1,400 events the default
+// made 0.7 % less bytes and took a fifth more time.
+var encoders sync.Pool
 
 // compress returns b as a zstd frame, in buf's memory.
-func compress(buf *[]byte, b []byte, level zstd.EncoderLevel) []byte {
-	e, ok := encoders[level].Get().(*zstd.Encoder)
+func compress(buf *[]byte, b []byte) []byte {
+	e, ok := encoders.Get().(*zstd.Encoder)
 	if !ok {
 		var err error
-		e, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(level),
+		e, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
 			zstd.WithZeroFrames(true), zstd.WithEncoderCRC(false), // pages have a checksum
 			// Ids are text of 4 bits a byte in which nothing repeats.
 			zstd.WithAllLitEntropyCompression(true))
@@ -22,7 +23,7 @@ func compress(buf *[]byte, b []byte, level zstd.EncoderLevel) []byte {
 			panic(err) // the settings are constants
 		}
 	}
-	defer encoders[level].Put(e)
+	defer encoders.Put(e)
 	*buf = e.EncodeAll(b, (*buf)[:0])
 	return *buf
 }

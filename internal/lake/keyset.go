@@ -41,13 +41,26 @@ func (s *keySet) add(h hash128) (i int32, added bool) {
 	if s.table[p] > 0 {
 		return s.table[p] - 1, false
 	}
-	if s.n%setChunk == 0 {
-		s.hashes = append(s.hashes, make([]hash128, setChunk))
-	}
-	s.hashes[s.n/setChunk][s.n%setChunk] = h
+	s.hashes = appendChunked(s.hashes, h)
 	s.n++
 	s.table[p] = s.n
 	return s.n - 1, true
+}
+
+// appendChunked appends to the last chunk, or begins one. The first grows with
+// what is in it, for most days are small.
+func appendChunked[T any](chunks [][]T, v T) [][]T {
+	last := len(chunks) - 1
+	switch {
+	case last < 0:
+		chunks = append(chunks, make([]T, 0, 64))
+		last++
+	case len(chunks[last]) == setChunk:
+		chunks = append(chunks, make([]T, 0, setChunk))
+		last++
+	}
+	chunks[last] = append(chunks[last], v)
+	return chunks
 }
 
 func (s *keySet) grow() {

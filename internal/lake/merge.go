@@ -209,10 +209,7 @@ func (s *share[T]) planInput(ctx context.Context) error {
 		r := s.t.rank(cur)
 		i, added := s.index.add(h)
 		if added {
-			if i%setChunk == 0 {
-				s.slots = append(s.slots, make([]slot, setChunk))
-			}
-			s.slot(i).rank = r
+			s.slots = appendChunked(s.slots, slot{rank: r})
 			continue
 		}
 		sl := s.slot(i)

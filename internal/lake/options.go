@@ -12,7 +12,7 @@ import (
 type frames struct{ zstd.Codec }
 
 func (f *frames) Encode(dst, src []byte) ([]byte, error) {
-	return compress(&dst, src, zstd.SpeedFastest), nil
+	return compress(&dst, src), nil
 }
 
 var codec = new(frames)

@@ -3,9 +3,9 @@ package lake
 import (
 	"bytes"
 	"cmp"
-	"encoding/binary"
 	"fmt"
 	"math"
+	"math/bits"
 	"reflect"
 	"slices"
 	"strings"
@@ -40,7 +40,6 @@ type table[T any] struct {
 	bounded []string        // text columns with minimum and maximum in chunks and pages
 	bloom   []string        // columns with a bloom filter
 	random  []string        // columns of ever new values of one length
-	json    []string        // columns of JSON text
 	fault   string          // name of the fault point around its commit
 
 	once   sync.Once
@@ -86,7 +85,6 @@ var eventTable = &table[event.Event]{
 	bloom: []string{"event_id", "access_key_id", "issued_access_key_id", "actor", "source_ip",
 		"user_name", "role_name", "session_name", "identity_arn", "principal_id", "target_name", "target_arn"},
 	random: []string{"event_id", "record_hash"},
-	json:   []string{"request_parameters", "response_elements", "additional_event_data", "resources", "rest"},
 	fault:  "lake.commit",
 }
 
@@ -105,12 +103,11 @@ var filteredTable = &table[event.Filtered]{
 	// Rows of one key differ hardly ever (a record that was changed). Which one
 	// stays doesn't matter, only that the order of arrival has no say in it.
 	rank: func(f *event.Filtered) rank {
-		var h xxh3.Hasher
-		for _, s := range []string{f.AWSRegion, f.EventSource, f.EventName, f.Reason} {
-			_, _ = h.Write(binary.AppendUvarint(nil, uint64(len(s))))
-			_, _ = h.WriteString(s)
+		h := uint64(0)
+		for _, s := range [...]string{f.AWSRegion, f.EventSource, f.EventName, f.Reason} {
+			h = bits.RotateLeft64(h, 17) ^ xxh3.HashString(s)
 		}
-		return rank{-f.EventTime, h.Sum64()}
+		return rank{-f.EventTime, h}
 	},
 	count:   func(f *event.Filtered) string { return f.Reason },
 	bounded: []string{"account_id", "event_time", "aws_region", "event_source", "event_name", "reason"},

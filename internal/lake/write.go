@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"unsafe"
 
-	"github.com/klauspost/compress/zstd"
 	"github.com/parquet-go/parquet-go/bloom"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
@@ -55,11 +54,8 @@ func (t *table[T]) newChunks() []chunk {
 	out := make([]chunk, len(t.fields))
 	for i := range out {
 		f := &t.fields[i]
-		out[i] = chunk{field: f, bounded: slices.Contains(t.bounded, f.name), bloom: slices.Contains(t.bloom, f.name),
-			random: slices.Contains(t.random, f.name), level: zstd.SpeedFastest}
-		if slices.Contains(t.json, f.name) {
-			out[i].level = zstd.SpeedDefault
-		}
+		out[i] = chunk{field: f, bounded: slices.Contains(t.bounded, f.name),
+			bloom: slices.Contains(t.bloom, f.name), random: slices.Contains(t.random, f.name)}
 	}
 	return out
 }
