@@ -29,19 +29,35 @@ const (
 )
 
 // Files that WriteTrail leaves beside the objects of a bucket when it is asked for
-// digests, as folders have no object metadata: FILE.metadata.json holds FILE's, a
-// JSON object of names without x-amz-meta-, and public-keys.json, in the folder
-// itself, the public keys as `aws cloudtrail list-public-keys` prints them, all
-// regions' in one list.
+// digests, as folders have no object metadata: FILE.signature holds the signature of
+// the digest FILE, and PublicKeysFile the public keys as `aws cloudtrail
+// list-public-keys` prints them, all regions' in one list. It lies in a folder
+// of that name so that nobody takes it for records.
 const (
-	SidecarSuffix  = ".metadata.json"
-	PublicKeysFile = "public-keys.json"
+	SignatureSuffix = ".signature"
+	PublicKeysFile  = "CloudTrail-Digest/public-keys.json"
 )
 
 // IsSidecar tells whether a file, by its name below the folder, is no object of
 // the bucket.
 func IsSidecar(name string) bool {
-	return strings.HasSuffix(name, SidecarSuffix) || name == PublicKeysFile
+	return strings.HasSuffix(name, SignatureSuffix) || name == PublicKeysFile
+}
+
+// backfillDelay is how long after its hour a backfill digest is made.
+const backfillDelay = 5 * time.Hour
+
+// DigestMetadata returns the metadata that the object of a digest file has, by
+// names without x-amz-meta- (AWS CloudTrail User Guide, "CloudTrail digest file
+// structure").
+func DigestMetadata(key, signature string) map[string]string {
+	meta := map[string]string{"signature": signature, "signature-algorithm": signatureKind}
+	if name, ok := strings.CutSuffix(key, "_backfill.json.gz"); ok {
+		if end, err := time.Parse("20060102T150405Z", name[strings.LastIndexByte(name, '_')+1:]); err == nil {
+			meta["backfill-generation-timestamp"] = formatTime(end.Add(backfillDelay).Unix())
+		}
+	}
+	return meta
 }
 
 // TrailARN returns the ARN of the organization's trail.
@@ -158,6 +174,7 @@ type chain struct {
 	t            *trailWriter
 	acct, region uint8
 	key          *DigestKey
+	zip          *gzip.Writer
 	previous     *digest // nil at the beginning
 	hash         string  // of the previous one, uncompressed
 	signature    string  // of the previous one
@@ -199,8 +216,9 @@ func (t *trailWriter) digests() error {
 func (t *trailWriter) chains(acct, region uint8, key *DigestKey, files []logFile, last int64) error {
 	r := newRNG(t.w.cfg.Seed, label("digest"), uint64(acct), uint64(region))
 	offset := int64(r.intn(3600)) // digests end at the same minute and second of each hour
-	standard := &chain{t: t, acct: acct, region: region, key: key}
-	backfill := &chain{t: t, acct: acct, region: region, key: key}
+	zip := gzip.NewWriter(nil)
+	standard := &chain{t: t, acct: acct, region: region, key: key, zip: zip}
+	backfill := &chain{t: t, acct: acct, region: region, key: key, zip: zip}
 	start := t.w.start/3600*3600 + offset - 3600
 	for ; start <= last; start += 3600 {
 		var now, later []logFile
@@ -214,11 +232,11 @@ func (t *trailWriter) chains(acct, region uint8, key *DigestKey, files []logFile
 				now = append(now, f)
 			}
 		}
-		if err := standard.add(start, now, 0); err != nil {
+		if err := standard.add(start, now, false); err != nil {
 			return err
 		}
 		if len(later) > 0 {
-			if err := backfill.add(start, later, start+6*3600); err != nil {
+			if err := backfill.add(start, later, true); err != nil {
 				return err
 			}
 		}
@@ -226,13 +244,12 @@ func (t *trailWriter) chains(acct, region uint8, key *DigestKey, files []logFile
 	return nil
 }
 
-// add writes the digest of the hour from start. One that was generated at another
-// time than the hour's end is a backfill digest.
-func (c *chain) add(start int64, files []logFile, generated int64) error {
+// add writes the digest, or backfill digest, of the hour from start.
+func (c *chain) add(start int64, files []logFile, backfill bool) error {
 	w, account, region := c.t.w, c.t.w.accounts[c.acct].id, c.t.w.regions[c.region]
 	end := time.Unix(start+3600, 0).UTC()
 	suffix := ""
-	if generated != 0 {
+	if backfill {
 		suffix = "_backfill"
 	}
 	d := &digest{
@@ -273,28 +290,21 @@ func (c *chain) add(start int64, files []logFile, generated int64) error {
 		return fmt.Errorf("sign digest %s: %w", d.Object, err)
 	}
 	c.previous, c.hash, c.signature = d, hash, hex.EncodeToString(signature)
-	meta := map[string]string{"signature": c.signature, "signature-algorithm": signatureKind}
-	if generated != 0 {
-		meta["backfill-generation-timestamp"] = formatTime(generated)
-	}
-	return c.t.writeDigest(d.Object, body, meta)
+	return c.write(d.Object, body)
 }
 
-func (t *trailWriter) writeDigest(name string, body []byte, meta map[string]string) error {
+func (c *chain) write(name string, body []byte) error {
+	t := c.t
 	var packed bytes.Buffer
-	zip := gzip.NewWriter(&packed)
-	_, err := zip.Write(body)
-	if err := errors.Join(err, zip.Close()); err != nil {
-		return fmt.Errorf("write digest %s: %w", name, err)
-	}
-	side, err := json.Marshal(meta)
-	if err != nil {
+	c.zip.Reset(&packed)
+	_, err := c.zip.Write(body)
+	if err := errors.Join(err, c.zip.Close()); err != nil {
 		return fmt.Errorf("write digest %s: %w", name, err)
 	}
 	path := filepath.Join(t.dir, filepath.FromSlash(name))
 	err = os.MkdirAll(filepath.Dir(path), 0o700)
 	if err == nil {
-		err = errors.Join(os.WriteFile(path, packed.Bytes(), 0o600), os.WriteFile(path+SidecarSuffix, side, 0o600))
+		err = errors.Join(os.WriteFile(path, packed.Bytes(), 0o600), os.WriteFile(path+SignatureSuffix, []byte(c.signature+"\n"), 0o600))
 	}
 	if err != nil {
 		return fmt.Errorf("write digest: %w", err)
@@ -317,8 +327,12 @@ func (t *trailWriter) writeKeys(keys []*DigestKey) error {
 		out.PublicKeyList = append(out.PublicKeyList, key{k.PublicDER, k.ValidFrom, k.ValidUntil, k.Fingerprint})
 	}
 	b, err := json.MarshalIndent(out, "", "  ")
+	path := filepath.Join(t.dir, filepath.FromSlash(PublicKeysFile))
 	if err == nil {
-		err = os.WriteFile(filepath.Join(t.dir, PublicKeysFile), append(b, '\n'), 0o600)
+		err = os.MkdirAll(filepath.Dir(path), 0o700)
+	}
+	if err == nil {
+		err = os.WriteFile(path, append(b, '\n'), 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("write public keys: %w", err)

@@ -32,7 +32,7 @@ type TrailOptions struct {
 	// at least on average.
 	Every time.Duration
 	// Digests adds digest files, signed with World.DigestKey, of the organization's
-	// trail: see SidecarSuffix for what they leave beside them. It needs Compress.
+	// trail: see SignatureSuffix for what they leave beside them. It needs Compress.
 	Digests bool
 	// Bucket is the bucket that digests say the files are in; "" means TrailBucket.
 	Bucket string

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -197,7 +196,7 @@ func etag(info fs.FileInfo) string {
 
 type s3Key struct{ name, path string }
 
-// keys lists the objects below a prefix by name. The files that stand for their
+// keys lists the objects below a prefix by name. The files that stand for
 // metadata are no objects.
 func (s *Server) keys(prefix string) ([]s3Key, error) {
 	root := s.o.Bucket.Dir
@@ -255,12 +254,8 @@ func (s *Server) getObject(q *request, key string) (reply, *apiError) {
 	if strings.HasSuffix(key, ".gz") {
 		r.kind = "application/x-gzip"
 	}
-	if meta, err := os.ReadFile(path + simulate.SidecarSuffix); err == nil {
-		var values map[string]string
-		if err := json.Unmarshal(meta, &values); err != nil {
-			return reply{}, &apiError{500, "InternalError", "metadata of " + key + ": " + err.Error()}
-		}
-		for k, v := range values {
+	if signature, err := os.ReadFile(path + simulate.SignatureSuffix); err == nil { //nolint:gosec // below the bucket's folder
+		for k, v := range simulate.DigestMetadata(key, strings.TrimSpace(string(signature))) {
 			r.header["X-Amz-Meta-"+k] = v
 		}
 	}

@@ -351,7 +351,7 @@ func TestBucket(t *testing.T) {
 		if err != nil || location.LocationConstraint != "" {
 			t.Errorf("%+v, %v", location, err)
 		}
-		for _, no := range []string{"nothing", "public-keys.json", digest + ".metadata.json", "../server_test.go"} {
+		for _, no := range []string{"nothing", simulate.PublicKeysFile, digest + simulate.SignatureSuffix, "../server_test.go"} {
 			if _, err := client.GetObject(ctx, &s3.GetObjectInput{Bucket: bucket, Key: &no}); code(err) != "NoSuchKey" {
 				t.Errorf("%s: error %v", no, err)
 			}
