@@ -52,6 +52,11 @@ func (a *App) Status(ctx context.Context) (Status, error) {
 		}
 		s.LastDay = d.Date.String()
 	}
+	months, err := a.Lake.RollUpBytes(ctx)
+	if err != nil {
+		return s, err
+	}
+	s.LakeBytes += months
 	dirty, err := a.Store.DirtyDays(ctx)
 	if err != nil {
 		return s, err

@@ -31,6 +31,21 @@ JSON is one object: days (looked at), written, pruned, removed.`,
 	return cmd
 }
 
+// exportView is what `export --format json` prints.
+type exportView struct {
+	collect.ExportResult
+	RolledUp    int    `json:"rolled_up"`
+	NotRolledUp string `json:"not_rolled_up,omitempty"`
+}
+
+// rollUpNote says why the lake's files by month could not be made; empty for
+// that they could.
+func (e *env) rollUpNote(reason string) {
+	if reason != "" {
+		e.warn("the lake's files by month are not up to date: %s. Answers are right without them, and slower; `iamtrack export` tries again", reason)
+	}
+}
+
 func runExport(ctx context.Context, e *env, rebuild bool) error {
 	return e.changing(ctx, "export", func(a *app.App) error {
 		bar := e.newProgress()
@@ -46,13 +61,24 @@ func runExport(ctx context.Context, e *env, rebuild bool) error {
 		if err != nil {
 			return fmt.Errorf("export: %w", err)
 		}
-		return e.object(res, func() string {
+		view := exportView{ExportResult: res}
+		bar = e.newProgress()
+		view.RolledUp, err = a.Pipeline.RollUp(ctx, bar.rollingUp)
+		bar.done()
+		if err != nil {
+			view.NotRolledUp = err.Error()
+		}
+		e.rollUpNote(view.NotRolledUp)
+		return e.object(view, func() string {
 			text := "nothing new"
 			if res.Days > 0 {
 				text = fmt.Sprintf("%s of %s written", number(res.Written), count(res.Days, "day"))
 			}
 			if res.Removed > 0 {
 				text += fmt.Sprintf(", %s removed (lake_days)", count(res.Removed, "old day"))
+			}
+			if view.RolledUp > 0 {
+				text += fmt.Sprintf(", %s rolled up", count(view.RolledUp, "month"))
 			}
 			return fmt.Sprintf("%s; the lake is %s\n", text, render.Text(a.LakeDir()))
 		})

@@ -226,6 +226,7 @@ func (e *env) importNotes(s collect.Summary) {
 	if s.Rejected > 0 {
 		e.warn("%s could not be parsed: `iamtrack status --rejected` tells which, and why", count(s.Rejected, "record"))
 	}
+	e.rollUpNote(s.NotRolledUp)
 	if s.Alerts > 0 {
 		e.note("next: `iamtrack alerts list`")
 	}

@@ -73,7 +73,9 @@ func importProgress(s collect.Progress) string {
 	if sec := s.Elapsed.Seconds(); sec > 0 {
 		text += fmt.Sprintf(", %s/s", number(int64(float64(s.Records)/sec)))
 	}
-	if left := timeLeft(s); left > 0 {
+	if s.Months > 0 {
+		text += fmt.Sprintf(", %s of %s rolled up", number(s.MonthsDone), count(s.Months, "month"))
+	} else if left := timeLeft(s); left > 0 {
 		text += ", " + secondsText(left.Round(time.Second)) + " left"
 	}
 	return text
@@ -90,6 +92,11 @@ func timeLeft(s collect.Progress) time.Duration {
 // exporting is collect.ExportOptions.Progress.
 func (p *progress) exporting(done, total int) {
 	p.show(int64(done), int64(total), fmt.Sprintf("%s of %s", number(done), count(total, "day")))
+}
+
+// rollingUp is the progress of collect.Pipeline.RollUp.
+func (p *progress) rollingUp(done, total int) {
+	p.show(int64(done), int64(total), fmt.Sprintf("%s of %s rolled up", number(done), count(total, "month")))
 }
 
 // done takes the bar away.

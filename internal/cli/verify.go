@@ -17,11 +17,13 @@ func newVerifyCmd(e *env) *cobra.Command {
 		Use:   "verify",
 		Short: "Check that the lake is whole, and that lake and store agree",
 		Long: `Read every file of the lake, and check that it is whole, in order, unchanged
-since it was written, and holds what the store says it holds. A problem makes
-the exit code 1. A data directory that can't be written, such as a copy on a
-read-only disk, is checked as it is.
+since it was written, and holds what the store says it holds; files by month
+must hold what their days do. A problem makes the exit code 1. A data directory
+that can't be written, such as a copy on a read-only disk, is checked as it is.
 
-JSON is one object: days, events, filtered, problems (an array of where, what).`,
+JSON is one object: days, events, filtered, months, stale_months (files by month
+whose days have changed since, so that no answer is read from them), problems
+(an array of where, what).`,
 		Example: "  iamtrack verify",
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runVerify(cmd.Context(), e) },
@@ -33,6 +35,8 @@ type verifyReport struct {
 	Days     int               `json:"days"`
 	Events   int64             `json:"events"`
 	Filtered int64             `json:"filtered"`
+	Months   int               `json:"months"`
+	Stale    int               `json:"stale_months"`
 	Problems []collect.Problem `json:"problems"`
 }
 
@@ -46,10 +50,13 @@ func runVerify(ctx context.Context, e *env) error {
 		if err != nil {
 			return fmt.Errorf("verify: %w", err)
 		}
+		if res.Stale > 0 {
+			e.note("%s of the lake out of date: answers are read from the days instead; `iamtrack export` renews them", count(res.Stale, "file by month|files by month"))
+		}
 		switch {
 		case e.format() == render.JSON:
 			err = e.document(func(w io.Writer) error {
-				return render.WriteJSON(w, verifyReport{res.Days, res.Events, res.Filtered, problems})
+				return render.WriteJSON(w, verifyReport{res.Days, res.Events, res.Filtered, res.Months, res.Stale, problems})
 			})
 		case len(problems) == 0 && e.format() == render.Table:
 			err = e.document(func(w io.Writer) error {

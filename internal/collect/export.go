@@ -151,6 +151,10 @@ type VerifyResult struct {
 	Events   int64 `json:"events"`
 	Filtered int64 `json:"filtered"`
 	Problems int   `json:"problems"`
+	// Months is how many files by month were compared with their days; Stale
+	// how many others there are, which no answer is read from.
+	Months int `json:"months"`
+	Stale  int `json:"stale_months"`
 }
 
 // Problem is something that verification found.
@@ -219,6 +223,13 @@ func (p *Pipeline) Verify(ctx context.Context, report func(Problem)) (VerifyResu
 			if rec := recorded[d]; rec.Events+rec.Filtered > 0 && !dirty[d] {
 				problem(d.String(), "the day's files are gone")
 			}
+		}
+		res.Months, res.Stale, err = p.Lake.VerifyRollUps(ctx, func(pr lake.Problem) { problem(pr.File, pr.Text) })
+		if err != nil {
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			problem("months", err.Error())
 		}
 		return nil
 	}

@@ -42,7 +42,10 @@ type Progress struct {
 	Files, FilesDone int
 	Bytes, BytesDone int64 // as stored; of standard input only BytesDone
 	Records          int64 // parsed so far
-	Elapsed          time.Duration
+	// Months is not 0 at the end, when the days of so many are copied into one
+	// file each.
+	Months, MonthsDone int
+	Elapsed            time.Duration
 }
 
 // FilteredCount counts records by the reason they were filtered.
@@ -81,6 +84,9 @@ type Summary struct {
 	FirstEvent   *time.Time       `json:"first_event"`   // of those stored
 	LastEvent    *time.Time       `json:"last_event"`
 	FailedFiles  []FileError      `json:"failed_files"`
+	// NotRolledUp is why the lake's files by month could not be made; answers
+	// are right without them, and take longer.
+	NotRolledUp string `json:"not_rolled_up,omitempty"`
 }
 
 // Incomplete reports whether some input could not be read.
@@ -137,7 +143,27 @@ func (p *Pipeline) Import(ctx context.Context, o ImportOptions) (Summary, error)
 	if o.Progress != nil {
 		o.Progress(im.progress())
 	}
-	return im.sum, p.Store.EndJob(ctx, im.job)
+	if err := p.Store.EndJob(ctx, im.job); err != nil {
+		return im.sum, err
+	}
+	im.rollUp(ctx)
+	return im.sum, nil
+}
+
+// rollUp copies months into one file each, now that many days may have changed.
+// All that was read is stored: that this fails is no more than a note.
+func (im *importer) rollUp(ctx context.Context) {
+	_, err := im.p.RollUp(ctx, func(done, total int) {
+		if im.o.Progress != nil {
+			state := im.progress()
+			state.MonthsDone, state.Months = done, total
+			im.o.Progress(state)
+		}
+	})
+	if err != nil {
+		im.sum.NotRolledUp = err.Error()
+	}
+	im.sum.Seconds = time.Since(im.start).Seconds()
 }
 
 // summarize completes the summary from the totals of all flushes.

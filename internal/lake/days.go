@@ -158,12 +158,17 @@ func streamDay[T any](ctx context.Context, l *Lake, t *table[T], date event.Date
 	}
 }
 
-// Remove deletes the files of some days, for retention. A day that isn't there
-// is no error.
+// Remove deletes the files of some days, for retention, and before them the
+// roll-ups that have their events. A day that isn't there is no error.
 func (l *Lake) Remove(ctx context.Context, dates []event.Date) error {
 	months := make(map[month]bool)
 	for _, d := range dates {
 		months[monthOf(d)] = true
+	}
+	if err := l.removeRollUps(ctx, months); err != nil {
+		return err
+	}
+	for _, d := range dates {
 		// Filtered rows last, as everywhere: without them first, a kill here would
 		// leave events of which nobody knows what was filtered beside them.
 		for _, key := range []string{eventsKey(d), filteredKey(d)} {

@@ -93,10 +93,11 @@ func (d *disk) removeStale(before time.Time) error {
 
 func (d *disk) path(key string) string { return filepath.Join(d.dir, filepath.FromSlash(key)) }
 
-// object describes a file. Size and modification time identify the content,
-// since Commit never leaves a time as it was; and both survive a copy of the
-// folder that keeps times.
-func object(key string, info fs.FileInfo) Object {
+// DiskObject describes an object's file as a bucket on disk does, for readers that
+// open the file themselves. Size and modification time identify the content, since
+// Commit never leaves a time as it was; and both survive a copy of the folder that
+// keeps times.
+func DiskObject(key string, info fs.FileInfo) Object {
 	m := info.ModTime()
 	return Object{
 		Key: key, Size: info.Size(), ModTime: m.UTC(),
@@ -155,7 +156,7 @@ func (d *disk) walk(ctx context.Context, folder, prefix string, out *[]Object) e
 				return err
 			}
 			if info.Mode().IsRegular() {
-				*out = append(*out, object(key, info))
+				*out = append(*out, DiskObject(key, info))
 			}
 		}
 	}
@@ -178,7 +179,7 @@ func (d *disk) Open(ctx context.Context, key string) (Reader, error) {
 		_ = f.Close()
 		return nil, err
 	}
-	return &diskReader{File: f, o: object(key, info)}, nil
+	return &diskReader{File: f, o: DiskObject(key, info)}, nil
 }
 
 func (d *disk) Create(ctx context.Context, key string) (Writer, error) {
@@ -287,7 +288,7 @@ func (w *diskWriter) commit(ifMatch string) (Object, error) {
 	old, err := os.Stat(path)
 	switch {
 	case err == nil:
-		etag = object(w.key, old).ETag
+		etag = DiskObject(w.key, old).ETag
 	case !errors.Is(err, fs.ErrNotExist):
 		return Object{}, err
 	}
@@ -316,7 +317,7 @@ func (w *diskWriter) commit(ifMatch string) (Object, error) {
 		_ = os.Remove(temp)
 		return Object{}, err
 	}
-	return object(w.key, info), syncFolder(filepath.Dir(path))
+	return DiskObject(w.key, info), syncFolder(filepath.Dir(path))
 }
 
 // advance makes the new file's time differ from the one it replaces: a file

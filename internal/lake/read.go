@@ -42,14 +42,19 @@ func (t *table[T]) read(f *file, columns ...string) (*rows[T], error) {
 		if !ok {
 			continue
 		}
-		kinds := map[kind]parquet.Kind{text: parquet.ByteArray, integer: parquet.Int64, boolean: parquet.Boolean}
-		if !leaf.Node.Leaf() || leaf.Node.Repeated() || leaf.Node.Type().Kind() != kinds[r.want[i].kind] {
+		if !r.want[i].readable(leaf.Node) {
 			return nil, fmt.Errorf("read %s: %w: column %s has type %v",
 				f.Object().Key, ErrDamaged, r.want[i].name, leaf.Node.Type())
 		}
 		r.cols = append(r.cols, column{field: &r.want[i], leaf: leaf.ColumnIndex, maxLevel: leaf.MaxDefinitionLevel})
 	}
 	return r, nil
+}
+
+// readable tells whether a file's column has the field's type.
+func (f *field) readable(column parquet.Node) bool {
+	kinds := map[kind]parquet.Kind{text: parquet.ByteArray, integer: parquet.Int64, boolean: parquet.Boolean}
+	return column.Leaf() && !column.Repeated() && column.Type().Kind() == kinds[f.kind]
 }
 
 // next returns the next row, which stays valid until the call after, or io.EOF.

@@ -7,7 +7,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -76,7 +75,7 @@ func (e *Engine) Days(ctx context.Context) ([]query.Day, error) {
 	}
 	days := make([]query.Day, len(files))
 	for i, f := range files {
-		days[i] = query.Day{Date: f.date, Bytes: f.size}
+		days[i] = query.Day{Date: f.date, Bytes: f.object.Size}
 	}
 	return days, nil
 }
@@ -142,21 +141,34 @@ func (e *memoryError) Unwrap() error { return e.error }
 
 // run makes one attempt, with options that may differ from the engine's. It returns the files it looked at, also on error.
 func (e *Engine) run(ctx context.Context, o Options, sql string, since, until event.Date) (*rows, []lakeFile, error) {
-	events, err := listFiles(e.options.LakeDir, eventsTable, since, until)
-	if err != nil {
-		return nil, nil, err
+	type opened struct {
+		inst *instance
+		err  error
 	}
-	filtered, err := listFiles(e.options.LakeDir, filteredTable, since, until)
-	if err != nil {
-		return nil, nil, err
+	opening := make(chan opened, 1)
+	go func() { // while files are listed
+		inst, err := newInstance(o)
+		opening <- opened{inst, err}
+	}()
+	from, err := listSources(e.options.LakeDir, since, until, sql)
+	files := from.all()
+	if err == nil {
+		err = e.checkNewest(files)
 	}
-	files := slices.Concat(events, filtered)
-	if err := e.checkNewest(files); err != nil {
+	open := <-opening
+	inst := open.inst
+	if err == nil && open.err == nil {
+		if open.err = inst.setUp(e.options.LakeDir, from, sql); open.err != nil {
+			inst.close()
+		}
+	} else if inst != nil {
+		inst.close()
+	}
+	switch {
+	case err != nil:
 		return nil, files, err
-	}
-	inst, err := openInstance(o, events, filtered)
-	if err != nil {
-		return nil, files, e.scrub(err)
+	case open.err != nil:
+		return nil, files, e.scrub(open.err)
 	}
 	checked, err := inst.check(sql)
 	if err != nil {
@@ -249,26 +261,33 @@ func (e *Engine) findDamaged(ctx context.Context, files []lakeFile) (lakeFile, e
 		if context.Cause(ctx) != nil {
 			break // the caller has gone; nobody asks any more
 		}
-		t, events, filtered := eventsTable, []lakeFile{f}, []lakeFile(nil)
-		if filepath.Base(f.path) == filteredTable.file {
-			t, events, filtered = filteredTable, nil, []lakeFile{f}
+		from := &sources{}
+		view := eventsTable
+		switch f.table {
+		case filteredTable:
+			view, from.filtered = filteredTable, []lakeFile{f}
+		case rollUpTable:
+			from.months = []lakeFile{f}
+		default:
+			from.days = []lakeFile{f}
 		}
-		if err := e.readWhole(ctx, t, events, filtered); err != nil {
+		if err := e.readWhole(ctx, view, from); err != nil {
 			return f, err
 		}
 	}
 	return lakeFile{}, nil
 }
 
-func (e *Engine) readWhole(ctx context.Context, t table, events, filtered []lakeFile) error {
-	inst, err := openInstance(e.options, events, filtered)
+func (e *Engine) readWhole(ctx context.Context, view table, from *sources) error {
+	sql := "SELECT max(hash(COLUMNS(*))) FROM " + view.name
+	inst, err := openInstance(e.options, from, sql)
 	if err != nil {
 		return err
 	}
 	defer inst.close()
 	stop := inst.watch(ctx)
 	defer stop()
-	return inst.exec("SELECT max(hash(COLUMNS(*))) FROM " + t.name)
+	return inst.exec(sql)
 }
 
 // watch interrupts the instance when the context ends, again and again, since

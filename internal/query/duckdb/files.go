@@ -7,31 +7,32 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"time"
 
 	"github.com/iamtrack/iamtrack/internal/event"
+	"github.com/iamtrack/iamtrack/internal/lake"
 )
 
-// table is one of the lake's tables.
+// table is a kind of files that the lake has.
 type table struct {
-	name string // also its folder's name
-	file string // name of each day's file
+	name string // of the folder; of the view too, but for roll-ups
+	file string // name of each day's file; empty for roll-ups
 }
 
 var (
 	eventsTable   = table{"events", "events.parquet"}
 	filteredTable = table{"filtered", "filtered.parquet"}
+	rollUpTable   = table{name: "months"} // of events
 )
 
 // partition starts the name of each day's folder.
 const partition = "event_date="
 
-// lakeFile is a day's file as it was when the folder was listed.
+// lakeFile is a file as it was when the folder was listed.
 type lakeFile struct {
-	path string
-	date event.Date
-	size int64
-	mod  time.Time
+	table  table
+	path   string
+	date   event.Date // the first one that it holds
+	object lake.Object
 }
 
 // listFiles returns a table's files of the days since to until, both
@@ -39,10 +40,7 @@ type lakeFile struct {
 // table without a folder has no files.
 func listFiles(lakeDir string, t table, since, until event.Date) ([]lakeFile, error) {
 	dir := filepath.Join(lakeDir, t.name)
-	entries, err := os.ReadDir(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+	entries, err := readDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("list lake: %w", err)
 	}
@@ -65,17 +63,27 @@ func listFiles(lakeDir string, t table, since, until event.Date) ([]lakeFile, er
 			return nil, fmt.Errorf("list lake: %w", err)
 		}
 		if info.Mode().IsRegular() {
-			files = append(files, lakeFile{path, date, info.Size(), info.ModTime()})
+			key := t.name + "/" + e.Name() + "/" + t.file
+			files = append(files, lakeFile{t, path, date, lake.DiskObject(key, info)})
 		}
 	}
 	return files, nil
+}
+
+// readDir lists a folder, by name; one that isn't there is empty.
+func readDir(dir string) ([]fs.DirEntry, error) {
+	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return entries, err
 }
 
 // changed tells whether any of the files was replaced or removed since.
 func changed(files []lakeFile) bool {
 	for _, f := range files {
 		info, err := os.Stat(f.path)
-		if err != nil || info.Size() != f.size || !info.ModTime().Equal(f.mod) {
+		if err != nil || lake.DiskObject(f.object.Key, info).ETag != f.object.ETag {
 			return true
 		}
 	}

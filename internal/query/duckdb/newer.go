@@ -25,7 +25,7 @@ func (e *Engine) checkNewest(files []lakeFile) error {
 	}
 	newest := files[0]
 	for _, f := range files {
-		if f.mod.After(newest.mod) {
+		if f.object.ModTime.After(newest.object.ModTime) {
 			newest = f
 		}
 	}
@@ -43,7 +43,7 @@ func schemaVersion(f lakeFile) (version int, ok bool) {
 		return 0, false
 	}
 	defer func() { _ = file.Close() }()
-	p, err := parquet.OpenFile(file, f.size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
+	p, err := parquet.OpenFile(file, f.object.Size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
 		return 0, false
 	}

@@ -2,7 +2,6 @@ package duckdb
 
 import (
 	"os"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -34,7 +33,7 @@ func (i *instance) bytesScanned(files []lakeFile) int64 {
 type scan struct {
 	detail string // the profiler's text: columns, filters
 	opened int64  // files
-	file   string // base name of the files
+	table  table
 }
 
 var (
@@ -49,10 +48,13 @@ func scans(info mapping.ProfilingInfo) []scan {
 		detail := mapping.GetVarchar(value)
 		mapping.DestroyValue(&value)
 		if m := openedForm.FindStringSubmatchIndex(detail); m != nil && strings.Contains(detail, "READ_PARQUET") {
-			s := scan{detail: detail[:m[0]], file: eventsTable.file}
+			s := scan{detail: detail[:m[0]], table: eventsTable}
 			s.opened, _ = strconv.ParseInt(detail[m[2]:m[3]], 10, 64)
-			if strings.Contains(detail[m[1]:], filteredTable.file) {
-				s.file = filteredTable.file
+			switch rest := detail[m[1]:]; {
+			case strings.Contains(rest, filteredTable.file):
+				s.table = filteredTable
+			case !strings.Contains(rest, eventsTable.file):
+				s.table = rollUpTable
 			}
 			found = append(found, s)
 		}
@@ -67,9 +69,9 @@ func (s scan) bytes(files []lakeFile) int64 {
 	var size, n int64
 	var largest lakeFile
 	for _, f := range files {
-		if filepath.Base(f.path) == s.file {
-			size, n = size+f.size, n+1
-			if f.size > largest.size {
+		if f.table == s.table {
+			size, n = size+f.object.Size, n+1
+			if f.object.Size > largest.object.Size {
 				largest = f
 			}
 		}
