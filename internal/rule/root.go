@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -57,11 +58,18 @@ const (
 	dataEventSlice = int64(5 * time.Minute / time.Millisecond)
 )
 
-// matchRootActivity groups what root does by hour and address: all reads
-// together, each kind of write apart, so that one session does not become a
-// hundred alerts, and a harmless write does not share one with a grave. Data
-// events (objects read, say) may come by the thousand; they are grouped by
-// five minutes.
+// What a group of root's calls has in common, besides hour and address.
+const (
+	rootReads   = "reads"
+	rootSetUp   = "service role"
+	rootChanges = "changes"
+)
+
+// matchRootActivity groups what root does by hour and address, so that one
+// session does not become a hundred alerts: reads, the set-up of service roles
+// and all other changes apart, so that a harmless call shares no alert with a
+// grave one. Data events (objects read, say) may come by the thousand; they are
+// grouped by five minutes.
 func matchRootActivity(v *view) []match {
 	if v.InvokedBy != "" || strings.EqualFold(v.EventType, "AwsServiceEvent") || v.EventName == "CreateServiceLinkedRole" {
 		return nil
@@ -74,12 +82,12 @@ func matchRootActivity(v *view) []match {
 		slice, data = dataEventSlice, "data"
 	}
 	start := v.EventTime - (v.EventTime%slice+slice)%slice
-	sev, what := High, v.EventSource+":"+v.EventName
+	sev, what := High, rootChanges
 	switch {
 	case v.readOnly():
-		sev, what = Low, "reads"
+		sev, what = Low, rootReads
 	case rootServiceRole(v):
-		sev = Medium
+		sev, what = Medium, rootSetUp
 	}
 	return []match{{
 		kind:     kindMember,
@@ -138,11 +146,15 @@ func (g groupFacts) rootActivity() []Alert {
 	}
 	first := facts[0]
 	what, period := "made changes", "the hour"
-	if first.Data["what"] == "reads" {
+	a.Title = "Root user active: "
+	switch names := distinctNames(facts); {
+	case first.Data["what"] == rootReads:
 		what = "read"
-		a.Title = "Root user active: reads"
-	} else {
-		a.Title = "Root user active: " + name(first.EventName)
+		a.Title += "reads"
+	case len(names) > 2:
+		a.Title += name(names[0]) + " and " + strconv.Itoa(len(names)-1) + " other kinds of changes"
+	default:
+		a.Title += list(names)
 	}
 	if first.Data["slice"] != "" {
 		period = "the five minutes"
@@ -153,3 +165,15 @@ func (g groupFacts) rootActivity() []Alert {
 }
 
 func times(n int) string { return " (" + strconv.Itoa(n) + ")" }
+
+// distinctNames are the names of the events of facts, each once, the first
+// event's first.
+func distinctNames(facts []Fact) []string {
+	var names []string
+	for _, f := range facts {
+		if !slices.Contains(names, f.EventName) {
+			names = append(names, f.EventName)
+		}
+	}
+	return names
+}

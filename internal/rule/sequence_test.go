@@ -3,6 +3,7 @@ package rule_test
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/iamtrack/iamtrack/internal/event"
@@ -179,10 +180,22 @@ func TestRootActivityIsGrouped(t *testing.T) {
 	events = append(events, call("ec2", "RunInstances", root, id("w1")), call("ec2", "RunInstances", root, id("w2"), after(minute), failed),
 		call("s3", "DeleteBucket", root, id("w3"), after(minute)))
 	got := alerts(en, events...)
-	expect(t, got, "root-api-activity low", "root-api-activity high", "root-api-activity high")
+	expect(t, got, "root-api-activity low", "root-api-activity high")
 	for _, a := range got {
+		if a.Severity == rule.High && (len(a.Events) != 3 || a.Title != "Root user active: RunInstances, DeleteBucket" || !strings.Contains(a.Detail, "RunInstances (2), DeleteBucket")) {
+			t.Errorf("%d events, %q, %q", len(a.Events), a.Title, a.Detail)
+		}
 		if a.Severity == rule.Low && (len(a.Events) != 50 || a.EventID != "0") {
 			t.Errorf("%d events, first %s", len(a.Events), a.EventID)
+		}
+	}
+	// Setting up a service role is an alert of its own, for it is less grave.
+	got = alerts(en, append(events[50:], call("iam", "AttachRolePolicy", root, id("w4"), req(`{"policyArn":"arn:aws:iam::aws:policy/service-role/X"}`)),
+		call("s3", "PutBucketPolicy", root, id("w5")))...)
+	expect(t, got, "root-api-activity medium", "root-api-activity high")
+	for _, a := range got {
+		if a.Severity == rule.High && a.Title != "Root user active: RunInstances and 2 other kinds of changes" {
+			t.Errorf("%q", a.Title)
 		}
 	}
 	// The next hour, and another address, are other alerts.
