@@ -27,8 +27,10 @@ import (
 // have day files but no run at all, are made anew from the day files.
 const (
 	runSuffix = ".keys"
-	// Folding costs rewriting the main run. It is due when the small runs are
+	// Folding costs rewriting the main run. It is due when that is small, since
+	// another file costs more than some kilobytes; else when the small runs are
 	// many and, together, a quarter of it, or very many.
+	foldAtOnce           = smallRun // bytes
 	foldRuns, foldAnyway = 8, 32
 )
 
@@ -49,13 +51,14 @@ func monthOfRun(key string) (month, bool) {
 type keyIndex struct {
 	lake *Lake
 
-	mu       sync.Mutex // guards the rest, and the runs
-	runs     map[string]*run
-	complete bool // every month with day files was seen to have a run
-	filter   bloom.SplitBlockFilter
-	filtered map[string]bool // runs that are in the filter
-	inFilter int64           // entries in the filter, with those of runs that are gone
-	asked    int64           // keys looked up without the filter
+	extending sync.Mutex // held while a merge adds entries
+	mu        sync.Mutex // guards the rest, and the runs
+	runs      map[string]*run
+	complete  bool // every month with day files was seen to have a run
+	filter    bloom.SplitBlockFilter
+	filtered  map[string]bool // runs that are in the filter
+	inFilter  int64           // entries in the filter, with those of runs that are gone
+	asked     int64           // keys looked up without the filter
 }
 
 // Filter sizes. 24 bits an entry let 1 key in some ten thousand pass. Beyond 32
@@ -80,25 +83,55 @@ func (x *keyIndex) extend(ctx context.Context, d event.Date, list []uint64) erro
 	return fault.At("lake.index.after")
 }
 
-func (x *keyIndex) extendMonth(ctx context.Context, m month, add *slice) error {
+// monthRuns are the runs of one month.
+type monthRuns struct {
+	main  Object   // without a key if there is none
+	small []Object // by key
+}
+
+func (x *keyIndex) list(ctx context.Context, m month) (monthRuns, error) {
+	var r monthRuns
 	present, err := x.lake.bucket.List(ctx, keysPrefix+m.String())
-	if err != nil {
-		return err
-	}
-	var main Object
-	var small []Object
-	var smallSize int64
 	for _, o := range present {
 		switch {
 		case o.Key == mainRun(m):
-			main = o
+			r.main = o
 		case strings.HasSuffix(o.Key, runSuffix):
-			small = append(small, o)
-			smallSize += o.Size
+			r.small = append(r.small, o)
 		}
 	}
-	if len(small) >= foldAnyway || len(small) >= foldRuns && smallSize*4 >= main.Size {
-		err := x.fold(ctx, m, main, small, &slice{add.rest}, nil)
+	return r, err
+}
+
+// all returns the runs, the main one first.
+func (r monthRuns) all() []Object {
+	if r.main.Key == "" {
+		return r.small
+	}
+	return append([]Object{r.main}, r.small...)
+}
+
+// foldDue tells whether the next entries should go into the main run at once.
+func (r monthRuns) foldDue() bool {
+	var size int64
+	for _, o := range r.small {
+		size += o.Size
+	}
+	return r.main.Size+size <= foldAtOnce ||
+		len(r.small) >= foldAnyway || len(r.small) >= foldRuns && size*4 >= r.main.Size
+}
+
+func (x *keyIndex) extendMonth(ctx context.Context, m month, add *slice) error {
+	// Days of a month are merged side by side: one fold at a time, or all but the
+	// first would be in vain.
+	x.extending.Lock()
+	defer x.extending.Unlock()
+	runs, err := x.list(ctx, m)
+	if err != nil {
+		return err
+	}
+	if runs.foldDue() {
+		err := x.fold(ctx, m, runs, &slice{add.rest}, nil)
 		// Another writer folded at the same time, or a run is damaged, which
 		// reading will repair: either way what is new can stand on its own.
 		if !errors.Is(err, ErrChanged) && !errors.Is(err, ErrNotFound) && !isDamagedRun(err) {
@@ -110,7 +143,7 @@ func (x *keyIndex) extendMonth(ctx context.Context, m month, add *slice) error {
 		return err
 	}
 	name := fmt.Sprintf("%s%v.%016x%s", keysPrefix, m, xxh3.Hash(buf.Bytes()), runSuffix)
-	for _, o := range small {
+	for _, o := range runs.small {
 		if o.Key == name && o.Size == int64(buf.Len()) {
 			return nil // a repetition after a failure
 		}
@@ -129,9 +162,9 @@ func (x *keyIndex) extendMonth(ctx context.Context, m month, add *slice) error {
 	return err
 }
 
-// fold writes main, small and add into a new main run, without the entries of
+// fold writes the runs and add into a new main run, without the entries of
 // the dropped days, and deletes the small runs.
-func (x *keyIndex) fold(ctx context.Context, m month, main Object, small []Object, add entries, drop map[int]bool) error {
+func (x *keyIndex) fold(ctx context.Context, m month, runs monthRuns, add entries, drop map[int]bool) error {
 	var open []*run
 	defer func() {
 		for _, r := range open {
@@ -139,10 +172,7 @@ func (x *keyIndex) fold(ctx context.Context, m month, main Object, small []Objec
 		}
 	}()
 	from := []entries{add}
-	for _, o := range append([]Object{main}, small...) {
-		if o.Key == "" {
-			continue
-		}
+	for _, o := range runs.all() {
 		r, err := openRun(ctx, x.lake.bucket, o.Key)
 		if err != nil {
 			return err
@@ -165,13 +195,13 @@ func (x *keyIndex) fold(ctx context.Context, m month, main Object, small []Objec
 	if err := fault.At("lake.index.fold.before"); err != nil {
 		return err
 	}
-	if _, err := out.Commit(main.ETag); err != nil {
+	if _, err := out.Commit(runs.main.ETag); err != nil {
 		return err
 	}
 	if err := fault.At("lake.index.fold.after"); err != nil {
 		return err
 	}
-	for _, o := range small {
+	for _, o := range runs.small {
 		if err := x.lake.bucket.Delete(ctx, o.Key); err != nil {
 			return err
 		}

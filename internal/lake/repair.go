@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/fault"
@@ -52,16 +51,12 @@ func (x *keyIndex) repair(ctx context.Context, m month) error {
 }
 
 func (x *keyIndex) repairMonth(ctx context.Context, m month) error {
-	present, err := x.lake.bucket.List(ctx, keysPrefix+m.String())
+	runs, err := x.list(ctx, m)
 	if err != nil {
 		return err
 	}
 	var from []entries
-	var old string // ETag of the main run
-	for _, o := range present {
-		if o.Key == mainRun(m) {
-			old = o.ETag
-		}
+	for _, o := range runs.all() {
 		r, err := openRun(ctx, x.lake.bucket, o.Key)
 		switch {
 		case isDamagedRun(err), errors.Is(err, ErrNotFound):
@@ -102,17 +97,15 @@ func (x *keyIndex) repairMonth(ctx context.Context, m month) error {
 	if err := fault.At("lake.index.repair.before"); err != nil {
 		return err
 	}
-	if _, err := out.Commit(old); err != nil {
+	if _, err := out.Commit(runs.main.ETag); err != nil {
 		return err
 	}
 	if err := fault.At("lake.index.repair.after"); err != nil {
 		return err
 	}
-	for _, o := range present {
-		if o.Key != mainRun(m) && strings.HasSuffix(o.Key, runSuffix) {
-			if err := x.lake.bucket.Delete(ctx, o.Key); err != nil {
-				return err
-			}
+	for _, o := range runs.small {
+		if err := x.lake.bucket.Delete(ctx, o.Key); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -170,35 +163,25 @@ func (x *keyIndex) dayRun(ctx context.Context, d event.Date) (*run, error) {
 // rebuildDay makes the index hold exactly the keys of the day's file for that day.
 func (x *keyIndex) rebuildDay(ctx context.Context, d event.Date) error {
 	m := monthOf(d)
-	present, err := x.lake.bucket.List(ctx, keysPrefix+m.String())
+	runs, err := x.list(ctx, m)
 	if err != nil {
 		return err
-	}
-	var main Object
-	var small []Object
-	for _, o := range present {
-		switch {
-		case o.Key == mainRun(m):
-			main = o
-		case strings.HasSuffix(o.Key, runSuffix):
-			small = append(small, o)
-		}
 	}
 	r, err := x.dayRun(ctx, d)
 	if err != nil {
 		return err
 	}
-	if r == nil && len(present) == 0 {
+	if r == nil && len(runs.all()) == 0 {
 		return nil
 	}
-	if len(present) == 0 {
+	if len(runs.all()) == 0 {
 		return x.repair(ctx, m)
 	}
 	var add entries = &slice{}
 	if r != nil {
 		add = r.stream(ctx)
 	}
-	err = x.fold(ctx, m, main, small, add, map[int]bool{d.Time().Day(): true})
+	err = x.fold(ctx, m, runs, add, map[int]bool{d.Time().Day(): true})
 	if isDamagedRun(err) {
 		return x.repair(ctx, m)
 	}

@@ -118,12 +118,23 @@ func lakeFaults(t *testing.T, b lake.Bucket) {
 		})
 }
 
+// largeMonth is so many events that a merge of their month does not rewrite the
+// main run, but adds a small one.
+const largeMonth = 11_500
+
+// foldedAt is the number of small runs at which they are folded into a large one.
+const foldedAt = 32
+
 func lakeFoldFaults(t *testing.T, b lake.Bucket) {
 	ctx := context.Background()
+	large := Traffic(1000, Day+1, largeMonth)
 	batch := func(i int) lake.Input { return Input(Traffic(uint64(i), Day, 2), nil) }
 	converges(t, b, []string{"lake.index.fold.before", "lake.index.fold.after"},
 		func(l *lake.Lake) error {
-			for i := range 8 {
+			if _, _, err := l.Merge(ctx, Day+1, Input(large, nil)); err != nil {
+				return err
+			}
+			for i := range foldedAt {
 				if _, _, err := l.Merge(ctx, Day, batch(i)); err != nil {
 					return err
 				}
@@ -131,13 +142,13 @@ func lakeFoldFaults(t *testing.T, b lake.Bucket) {
 			return nil
 		},
 		func(l *lake.Lake) error {
-			_, _, err := l.Merge(ctx, Day, batch(8))
+			_, _, err := l.Merge(ctx, Day, batch(foldedAt))
 			return err
 		},
 		func(l *lake.Lake) {
 			t.Helper()
-			if got := len(events(t, l, Day)); got != 18 {
-				t.Errorf("%d events, want 18", got)
+			if got := len(events(t, l, Day)); got != 2*(foldedAt+1) {
+				t.Errorf("%d events, want %d", got, 2*(foldedAt+1))
 			}
 		})
 }
