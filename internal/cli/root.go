@@ -69,7 +69,7 @@ and answers questions about them. Start with:
 
 	root.AddCommand(
 		newDemoCmd(e), newImportCmd(e), newStatusCmd(e), newEventsCmd(e), newAlertsCmd(e), newRulesCmd(e),
-		newQueryCmd(e), newSQLCmd(e), newExportCmd(e), newVerifyCmd(e), newConfigCmd(e), newVersionCmd(e),
+		newQueryCmd(e), newSQLCmd(e), newExportCmd(e), newVerifyCmd(e), newSimulateCmd(e), newConfigCmd(e), newVersionCmd(e),
 	)
 	return root
 }

@@ -53,7 +53,7 @@ token-expiry=DURATION          page tokens are good for so long (1h)
 credentials-expire=DURATION    keys that begin with ASIA are good for so long
 unknown-key=KEY                nobody knows this access key
 deny=[ACCOUNT/]REGION[:SERVICE[:OPERATION]]
-                               access denied there; * is any
+                               access denied there; an asterisk stands for any
 error=CODE[:REGION[:OPERATION]]
                                answer with that error code
 error500=SHARE                 internal errors

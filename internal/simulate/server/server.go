@@ -16,6 +16,10 @@ type Options struct {
 	World *simulate.World
 	// Clock is the time; nil means Real.
 	Clock Clock
+	// StrictTime refuses requests that were signed more than five minutes away
+	// from the account's time, as AWS does. Leave it out when the clients sign by
+	// another clock than Clock.
+	StrictTime bool
 	// Delivery is how long after its time an event becomes visible.
 	Delivery time.Duration
 	// Faults is what goes wrong from the start; see Server.SetFaults.
