@@ -15,6 +15,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/iamtrack/iamtrack/internal/event"
+	"github.com/iamtrack/iamtrack/internal/fault"
 )
 
 // farAway is a day by which every month of the tests is over.
@@ -368,5 +369,63 @@ func TestVerifyRollUps(t *testing.T) {
 				t.Errorf("problems %q, want one of %q", got, tc.want)
 			}
 		})
+	}
+}
+
+// Whichever step of a roll-up fails, what would be used is right, and the next
+// attempt ends as if nothing had happened.
+func TestRollUpFaults(t *testing.T) {
+	ctx := context.Background()
+	broken := errors.New("broken")
+	work := func(l *Lake) error {
+		due, err := l.RollUpsDue(ctx, farAway)
+		for _, m := range due {
+			if _, rollErr := l.RollUp(ctx, m, farAway); err == nil {
+				err = rollErr
+			}
+		}
+		return err
+	}
+	for fail := 0; ; fail++ {
+		b := OpenMem()
+		l := New(b, Options{})
+		mergeDay(t, l, []event.Event{monthEvent(3, 1, 3)})
+		mergeDay(t, l, []event.Event{monthEvent(4, 1, 5)})
+		if err := work(l); err != nil {
+			t.Fatal(err)
+		}
+		mergeDay(t, l, []event.Event{monthEvent(4, 2, 9)}) // the roll-up is of no use now
+		n := 0
+		restore := fault.Set(func(point string) error {
+			if n++; n == fail {
+				return fmt.Errorf("%s: %w", point, broken)
+			}
+			return nil
+		})
+		err := work(l)
+		restore()
+		if fail > n {
+			if n < 4 {
+				t.Errorf("only %d steps were reached", n)
+			}
+			return
+		}
+		if errors.Is(err, broken) != (fail > 0) {
+			t.Fatalf("step %d: %v", fail, err)
+		}
+		check := func() {
+			t.Helper()
+			if _, _, err := l.VerifyRollUps(ctx, func(p Problem) { t.Errorf("step %d: %v", fail, p) }); err != nil {
+				t.Error(err)
+			}
+		}
+		check()
+		if err := work(l); err != nil {
+			t.Fatal(err)
+		}
+		check()
+		if keys := rolledUp(t, b); len(keys) != 1 || keys[0] != RollUpKey(dayFiles(t, b)) {
+			t.Errorf("step %d: roll-ups %v", fail, keys)
+		}
 	}
 }
