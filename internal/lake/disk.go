@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/rogpeppe/go-internal/lockedfile"
@@ -193,7 +194,12 @@ func (d *disk) Create(ctx context.Context, key string) (Writer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("create %s: %w", d.path(key), err)
 	}
-	return &diskWriter{d: d, ctx: ctx, key: key, f: f, buf: bufio.NewWriterSize(f, 256<<10)}, nil
+	buf, ok := diskBuffers.Get().(*bufio.Writer)
+	if !ok {
+		buf = bufio.NewWriterSize(nil, 256<<10)
+	}
+	buf.Reset(f)
+	return &diskWriter{d: d, ctx: ctx, key: key, f: f, buf: buf}, nil
 }
 
 func (d *disk) Delete(ctx context.Context, key string) error {
@@ -237,6 +243,9 @@ type diskReader struct {
 
 func (r *diskReader) Object() Object { return r.o }
 
+// diskBuffers are *bufio.Writer: clearing a new one costs more than a small day.
+var diskBuffers sync.Pool
+
 type diskWriter struct {
 	d   *disk
 	ctx context.Context
@@ -275,6 +284,9 @@ func (w *diskWriter) commit(ifMatch string) (Object, error) {
 	if err := w.buf.Flush(); err != nil {
 		return Object{}, err
 	}
+	w.buf.Reset(nil)
+	diskBuffers.Put(w.buf)
+	w.buf = nil
 	if err := w.f.Sync(); err != nil {
 		return Object{}, err
 	}
