@@ -44,6 +44,8 @@ type Mem struct {
 	meta      map[string]string
 	leases    map[string]*memLease
 	lastToken int64
+
+	memLedgers
 }
 
 var _ Store = (*Mem)(nil)

@@ -22,6 +22,7 @@ import (
 	"iter"
 	"time"
 
+	"github.com/iamtrack/iamtrack/internal/coverage"
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/rule"
 )
@@ -136,6 +137,21 @@ type Store interface {
 	// are the callers' own, for small values such as the time of the last import.
 	Meta(ctx context.Context, key string) (string, error)
 	SetMeta(ctx context.Context, key, value string) error
+
+	// Streams returns the ledgers of all streams that were ever collected, by
+	// stream. The caller owns them; changing one changes nothing here.
+	Streams(ctx context.Context) ([]*coverage.Ledger, error)
+
+	// UpdateStream calls change with the stream's ledger, a new one when it has
+	// none, and keeps what change made of it, in one transaction: of updates at
+	// once none is lost. An error of change is returned, wrapped, and nothing is
+	// kept. change must not call the store. Streams are never removed.
+	UpdateStream(ctx context.Context, stream coverage.Stream, change func(*coverage.Ledger) error) error
+
+	// AccountNames returns how accounts are called, by id. PutAccountNames adds
+	// names; of several for an account the one seen latest stays.
+	AccountNames(ctx context.Context) ([]AccountName, error)
+	PutAccountNames(ctx context.Context, names []AccountName) error
 
 	// Close releases what the store holds; other methods fail afterwards.
 	// Closing twice is no error.
