@@ -3,6 +3,7 @@
 //	events/event_date=YYYY-MM-DD/events.parquet      columns of event.Event
 //	filtered/event_date=YYYY-MM-DD/filtered.parquet  columns of event.Filtered
 //	keys/YYYY-MM.keys, keys/YYYY-MM.HASH.keys        which keys a month may hold
+//	months/YYYY-MM.HASH.parquet                      all events of a month, copied
 //
 // A day is one file, sorted by account, time and event id, with one row per
 // event.Key; it is replaced as a whole, atomically, and only when its rows

@@ -1,6 +1,7 @@
 package duckdb
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/duckdb/duckdb-go/v2/mapping"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/query"
@@ -139,36 +141,12 @@ type memoryError struct{ error }
 
 func (e *memoryError) Unwrap() error { return e.error }
 
-// run makes one attempt, with options that may differ from the engine's. It returns the files it looked at, also on error.
+// run makes one attempt, with options that may differ from the engine's. It
+// returns the files it looked at, also on error.
 func (e *Engine) run(ctx context.Context, o Options, sql string, since, until event.Date) (*rows, []lakeFile, error) {
-	type opened struct {
-		inst *instance
-		err  error
-	}
-	opening := make(chan opened, 1)
-	go func() { // while files are listed
-		inst, err := newInstance(o)
-		opening <- opened{inst, err}
-	}()
-	from, err := listSources(e.options.LakeDir, since, until, sql)
-	files := from.all()
-	if err == nil {
-		err = e.checkNewest(files)
-	}
-	open := <-opening
-	inst := open.inst
-	if err == nil && open.err == nil {
-		if open.err = inst.setUp(e.options.LakeDir, from, sql); open.err != nil {
-			inst.close()
-		}
-	} else if inst != nil {
-		inst.close()
-	}
-	switch {
-	case err != nil:
+	inst, files, err := e.openOver(o, sql, since, until)
+	if err != nil {
 		return nil, files, err
-	case open.err != nil:
-		return nil, files, e.scrub(open.err)
 	}
 	checked, err := inst.check(sql)
 	if err != nil {
@@ -185,6 +163,36 @@ func (e *Engine) run(ctx context.Context, o Options, sql string, since, until ev
 		return nil, files, e.explain(ctx, err, files)
 	}
 	return r, files, nil
+}
+
+// openOver returns a locked DuckDB for a statement over some days, and the files
+// that it was given.
+func (e *Engine) openOver(o Options, sql string, since, until event.Date) (*instance, []lakeFile, error) {
+	var inst *instance
+	var opening errgroup.Group
+	opening.Go(func() (err error) { // takes as long as listing some thousand files
+		inst, err = newInstance(o)
+		return err
+	})
+	from, listErr := listSources(e.options.LakeDir, since, until, sql)
+	files := from.all()
+	if listErr == nil {
+		listErr = e.checkNewest(files)
+	}
+	err := opening.Wait()
+	if err == nil && listErr == nil {
+		err = inst.setUp(o.LakeDir, from, sql)
+	}
+	if err != nil {
+		err = e.scrub(err)
+	}
+	if err = cmp.Or(listErr, err); err != nil {
+		if inst != nil {
+			inst.close()
+		}
+		return nil, files, err
+	}
+	return inst, files, nil
 }
 
 // scrub takes the lake's folder out of an error, so that files are named as the

@@ -3,12 +3,14 @@
 // Lambda function must not link it.
 //
 // Each query has a DuckDB of its own, in memory, which knows two views (events
-// and filtered) over an explicit list of the lake's files, and then is locked:
-// no file but those on the list can be opened, no setting changed, no extension
-// loaded. Opening one takes about ten milliseconds, and in exchange the list is
-// always today's, a query can be given only the days it needs, and nothing
-// leaks from one query into the next. What may be run at all is decided before
-// that by DuckDB's own parser; see check.go.
+// and filtered) over an explicit list of the lake's files, and then is locked: no
+// file outside the lake's folders of events can be opened, no setting changed, no
+// extension loaded. Opening one takes about ten milliseconds, while the lake's
+// files are listed, and in exchange the list is always today's, a query can be
+// given only the days it needs, and nothing leaks from one query into the next. A
+// month's copy of its days (lake.RollUpKey) is read in their place where it stands
+// for exactly those that are there. What may be run at all is decided before that
+// by DuckDB's own parser; see check.go.
 //
 // Results are streamed, so memory stays within Options.MemoryMB whatever their
 // size.
