@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -119,47 +121,136 @@ func (b *bench) importOnce(w world) error {
 	return nil
 }
 
+// denseDays is the length of the trail of bytesPerEvent's second lake: as many
+// events a day as ten millions in two years are.
+const denseDays = 45
+
 // bytesPerEvent states what the lake takes, by column, and against the columns
-// that the earlier tool kept, in snappy.
+// that the earlier tool kept, in snappy: in this lake, and in one with more
+// events a day, since what a file costs is shared by the events of its day.
 func (b *bench) bytesPerEvent(w world) error {
+	dense, err := b.world("dense", 10_000_000/730*denseDays, denseDays)
+	if err != nil {
+		return err
+	}
+	for _, w := range []world{w, dense} {
+		if _, err := os.Stat(w.data); err == nil {
+			continue // an earlier step, or run in the same scratch folder, has imported it
+		}
+		if _, _, err := b.timed(b.importArgs(w, w.data)...); err != nil {
+			return err
+		}
+	}
 	db, err := sql.Open("duckdb", "")
 	if err != nil {
 		return err
 	}
 	defer db.Close() //nolint:errcheck // in memory
-	glob := filepath.Join(w.data, "lake", "events", "*", "*.parquet")
-	rows, err := db.QueryContext(b.ctx, fmt.Sprintf(`
-		WITH m AS (SELECT path_in_schema AS c, total_compressed_size AS n FROM parquet_metadata('%s')),
-		     e AS (SELECT count(*) AS n FROM read_parquet('%s'))
-		SELECT c, sum(m.n)::DOUBLE / (SELECT n FROM e) FROM m GROUP BY c ORDER BY 2 DESC`, glob, glob))
+	var lakes [2]lakeBytes
+	for i, w := range []world{w, dense} {
+		if lakes[i], err = b.measure(db, filepath.Join(w.data, "lake")); err != nil {
+			return err
+		}
+	}
+	b.printf("\n## Bytes per event in the lake\n\nOf a lake with a file for each of its days, and of one that has as many events a day as 10 million records in two years make. The columns that the earlier tool kept are id, date, time, name, source, region, user, address, agent, request, response and error; its files are in snappy with row groups of 10,000, one for each day and region.\n\n")
+	row := func(name string, value func(lakeBytes) string) {
+		b.printf("| %s | %s | %s |\n", name, value(lakes[0]), value(lakes[1]))
+	}
+	row("", func(l lakeBytes) string { return fmt.Sprintf("%.0f events a day", l.events/l.days) })
+	b.printf("|---|---|---|\n")
+	row("whole files", func(l lakeBytes) string { return fmt.Sprintf("%.1f", l.files) })
+	row("all columns", func(l lakeBytes) string { return fmt.Sprintf("%.1f", l.all) })
+	row("without `rest`", func(l lakeBytes) string { return fmt.Sprintf("%.1f", l.all-l.column["rest"]) })
+	row("the earlier tool's columns, here", func(l lakeBytes) string { return fmt.Sprintf("%.1f", l.kept()) })
+	row("the earlier tool's columns, there", func(l lakeBytes) string { return fmt.Sprintf("%.1f", l.earlier) })
+	row("ratio without `rest` (budget: ≤ 0.5)", func(l lakeBytes) string { return fmt.Sprintf("%.2f", (l.all-l.column["rest"])/l.earlier) })
+	row("ratio of the same columns", func(l lakeBytes) string { return fmt.Sprintf("%.2f", l.kept()/l.earlier) })
+	row("filtered records, whole files", func(l lakeBytes) string { return fmt.Sprintf("%.1f", l.filtered) })
+	b.printf("\nBy column:\n\n| column | | |\n|---|---|---|\n")
+	names := slices.SortedFunc(maps.Keys(lakes[0].column), func(x, y string) int {
+		return cmp.Compare(lakes[0].column[y], lakes[0].column[x])
+	})
+	for _, name := range names {
+		row(name, func(l lakeBytes) string { return fmt.Sprintf("%.1f", l.column[name]) })
+	}
+	return nil
+}
+
+// lakeBytes are the bytes per event of a lake.
+type lakeBytes struct {
+	events, days float64
+	files, all   float64            // with footers; columns only
+	column       map[string]float64 // of all
+	earlier      float64            // of the earlier tool's columns in its files
+	filtered     float64            // per filtered record
+}
+
+// kept is the sum of the columns that hold what the earlier tool kept.
+func (l lakeBytes) kept() float64 {
+	var sum float64
+	for _, c := range []string{"event_id", "event_time", "event_name", "event_source", "aws_region", "user_name", "role_name",
+		"source_ip", "user_agent", "request_parameters", "response_elements", "error_code", "error_message"} {
+		sum += l.column[c]
+	}
+	return sum
+}
+
+func (b *bench) measure(db *sql.DB, lake string) (lakeBytes, error) {
+	l := lakeBytes{column: map[string]float64{}}
+	glob := filepath.Join(lake, "events", "*", "*.parquet")
+	if err := db.QueryRowContext(b.ctx, fmt.Sprintf(`SELECT count(*), count(DISTINCT event_date) FROM read_parquet('%s', hive_partitioning = true)`, glob)).
+		Scan(&l.events, &l.days); err != nil {
+		return l, err
+	}
+	rows, err := db.QueryContext(b.ctx, fmt.Sprintf(`SELECT path_in_schema, sum(total_compressed_size)::DOUBLE FROM parquet_metadata('%s') GROUP BY 1`, glob))
 	if err != nil {
-		return err
+		return l, err
 	}
 	defer rows.Close() //nolint:errcheck // read to its end
-	var total, rest float64
-	table := ""
 	for rows.Next() {
 		var name string
 		var bytes float64
 		if err := rows.Scan(&name, &bytes); err != nil {
-			return err
+			return l, err
 		}
-		total += bytes
-		if name == "rest" {
-			rest = bytes
-		}
-		table += fmt.Sprintf("| %s | %.1f |\n", name, bytes)
+		l.column[name] = bytes / l.events
+		l.all += bytes / l.events
 	}
 	if err := rows.Err(); err != nil {
-		return err
+		return l, err
 	}
-	old, err := earlierColumns(b.ctx, db, glob, filepath.Join(b.dir, "earlier"))
+	var size, thin float64
+	if size, err = fileBytes(glob); err != nil {
+		return l, err
+	}
+	l.files = size / l.events
+	filtered := filepath.Join(lake, "filtered", "*", "*.parquet")
+	if thin, err = fileBytes(filtered); err != nil {
+		return l, err
+	}
+	var n float64
+	if err := db.QueryRowContext(b.ctx, fmt.Sprintf(`SELECT count(*) FROM read_parquet('%s')`, filtered)).Scan(&n); err != nil {
+		return l, err
+	}
+	l.filtered = thin / n
+	l.earlier, err = earlierColumns(b.ctx, db, glob, filepath.Join(b.dir, "earlier"))
+	return l, err
+}
+
+func fileBytes(glob string) (float64, error) {
+	names, err := filepath.Glob(glob)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	b.printf("\n## Bytes per event in the lake\n\n%.1f bytes per stored event, %.1f without `rest`. The columns that the earlier tool kept (id, date, time, name, source, region, user, address, agent, request, response, error), in snappy with row groups of 10,000, a file for each day and region, take %.1f: ours without `rest` are %.2f of that (budget: ≤ 0.5).\n\n| column | bytes per event |\n|---|---|\n%s",
-		total, total-rest, old, (total-rest)/old, table)
-	return nil
+	var sum float64
+	for _, name := range names {
+		info, err := os.Stat(name)
+		if err != nil {
+			return 0, err
+		}
+		sum += float64(info.Size())
+	}
+	return sum, nil
 }
 
 // earlierColumns writes what the earlier tool kept of the same events, in its
