@@ -44,6 +44,8 @@ type Caller struct {
 	ARN       string
 	UserID    string
 	Partition string // aws, aws-us-gov, aws-cn, …
+	// At is when AWS answered, by its clock; zero when it didn't tell.
+	At time.Time
 }
 
 // GlobalRegion is where the caller's IAM is recorded.
@@ -59,7 +61,7 @@ func (a *Account) Caller(ctx context.Context) (Caller, error) {
 		return *known, nil
 	}
 	var out *sts.GetCallerIdentityOutput
-	_, err := a.do(ctx, call{op: "ask who the credentials belong to", action: "sts:GetCallerIdentity", region: a.cfg.Region},
+	at, err := a.do(ctx, call{op: "ask who the credentials belong to", action: "sts:GetCallerIdentity", region: a.cfg.Region},
 		func(ctx context.Context) (err error) {
 			out, err = sts.NewFromConfig(a.cfg).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 			return err
@@ -67,7 +69,7 @@ func (a *Account) Caller(ctx context.Context) (Caller, error) {
 	if err != nil {
 		return Caller{}, err
 	}
-	c := Caller{AccountID: aws.ToString(out.Account), ARN: aws.ToString(out.Arn), UserID: aws.ToString(out.UserId), Partition: partitionOf(a.cfg.Region)}
+	c := Caller{AccountID: aws.ToString(out.Account), ARN: aws.ToString(out.Arn), UserID: aws.ToString(out.UserId), Partition: partitionOf(a.cfg.Region), At: at}
 	if parts := strings.SplitN(c.ARN, ":", 3); len(parts) == 3 {
 		c.Partition = parts[1]
 	}

@@ -29,10 +29,13 @@ const (
 // Ingested counts the outcome of Ingest.
 type Ingested struct {
 	Records, Stored, Duplicates, Conflicts, Filtered, Rejected, NotSelected int64
-	Alerts                                                                 int // new ones
+	Alerts                                                                  int // new ones
 	// Outcomes has one for each record, in order. Two contents of one key in a
 	// batch are told apart in the counts only.
 	Outcomes []Outcome
+	// Times are the records' event times, in seconds since 1970; 0 for rejected
+	// ones.
+	Times []int64
 }
 
 // Ingest takes raw records through the same steps as Import: parse, redact,
@@ -42,7 +45,7 @@ type Ingested struct {
 func (p *Pipeline) Ingest(ctx context.Context, records []Live) (Ingested, error) {
 	im := &importer{p: p, staged: map[event.Date]bool{}}
 	im.total.categories = map[string]int64{}
-	res := Ingested{Records: int64(len(records)), Outcomes: make([]Outcome, len(records))}
+	res := Ingested{Records: int64(len(records)), Outcomes: make([]Outcome, len(records)), Times: make([]int64, len(records))}
 	parser, now := event.NewParser(), p.Now()
 	first := make(map[event.Key]int, len(records)) // the record that brought a key
 	var out parsed
@@ -54,6 +57,7 @@ func (p *Pipeline) Ingest(ctx context.Context, records []Live) (Ingested, error)
 			res.Outcomes[i] = RejectedRecord
 			continue
 		}
+		res.Times[i] = e.EventTime / 1000
 		events, dropped := len(out.events), len(out.filtered)
 		im.take(&e, &out)
 		switch {

@@ -26,6 +26,7 @@ func TestIngestTellsOutcomes(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := collect.Ingested{Records: 4, Stored: 1, Duplicates: 1, Filtered: 1, Rejected: 1, Alerts: res.Alerts,
+		Times:    []int64{at.Unix(), at.Unix(), 0, at.Unix()},
 		Outcomes: []collect.Outcome{collect.Stored, collect.FilteredOut, collect.RejectedRecord, collect.Duplicate}}
 	if diff := cmp.Diff(want, res); diff != "" {
 		t.Fatal(diff)
