@@ -1,6 +1,7 @@
 package coverage
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 )
@@ -58,6 +59,14 @@ func (l *Ledger) Encode() []byte {
 		panic(err) // numbers and strings only
 	}
 	return out
+}
+
+// Equal reports whether two ledgers say the same.
+func (l *Ledger) Equal(o *Ledger) bool {
+	if l == nil || o == nil {
+		return l == o
+	}
+	return l.Stream == o.Stream && bytes.Equal(l.Encode(), o.Encode())
 }
 
 // Decode returns the ledger of a stream from what Encode returned. What doesn't

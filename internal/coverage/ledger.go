@@ -1,5 +1,7 @@
 package coverage
 
+import "strings"
+
 // Ledger is what is known of one stream. The zero value but for Stream is one
 // that was never read. Not safe for concurrent use: package store changes it in a
 // transaction.
@@ -138,6 +140,7 @@ func (l *Ledger) Verify(s Span) { l.raise(s, verified) }
 // only: the next run asks again. What is covered, or is a gap for good, stays.
 // detail is for people and may hold text of AWS; it must hold no secret.
 func (l *Ledger) Fail(s Span, reason Reason, detail string, at int64) {
+	detail = shorten(detail)
 	l.LastError, l.LastErrorAt = string(reason), at
 	if detail != "" {
 		l.LastError += ": " + detail
@@ -158,6 +161,7 @@ func (l *Ledger) Fail(s Span, reason Reason, detail string, at int64) {
 // never all there. With Removed it is a gap for good, with Pending it is read
 // again while CloudTrail has it.
 func (l *Ledger) Invalidate(s Span, reason Reason, detail string, at int64) {
+	detail = shorten(detail)
 	for _, q := range l.covered.within(s) {
 		if q.state == unread {
 			continue
@@ -165,6 +169,17 @@ func (l *Ledger) Invalidate(s Span, reason Reason, detail string, at int64) {
 		l.covered = l.covered.clear(q.Span)
 		l.setNote(q.Span, note{reason: reason, detail: detail, at: at})
 	}
+}
+
+// maxDetail is how many bytes of a detail are kept.
+const maxDetail = 500
+
+// shorten makes a detail valid UTF-8, as the encoded form needs, and short.
+func shorten(detail string) string {
+	if len(detail) > maxDetail {
+		detail = detail[:maxDetail]
+	}
+	return strings.ToValidUTF8(detail, "")
 }
 
 // setNote replaces what is noted of a span; a note without a reason, or without

@@ -13,12 +13,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/iamtrack/iamtrack/internal/coverage"
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/fault"
 	"github.com/iamtrack/iamtrack/internal/store"
@@ -164,6 +166,13 @@ func checkKilled(t *testing.T, path string, done []string) {
 			t.Errorf("alert %s was stored and is lost", a.ID)
 		}
 	}
+	for _, l := range want.Streams {
+		for _, c := range l.Covered(coverage.Span{To: 1 << 40}) {
+			if i := slices.IndexFunc(got.Streams, func(k *coverage.Ledger) bool { return k.Stream == l.Stream }); i < 0 || got.Streams[i].Level(c.Span) < c.Level {
+				t.Errorf("%v was %v in %v and is lost", c.Span, c.Level, l.Stream)
+			}
+		}
+	}
 	for w := range storetest.Writers {
 		if err := storetest.DoWork(ctx, s, w); err != nil {
 			t.Fatal(err)
@@ -186,7 +195,8 @@ func checkIntegrity(t *testing.T, path string) {
 }
 
 func TestKilledAtFaultPoints(t *testing.T) {
-	for _, point := range []string{"store.put.before", "store.put.after", "store.record.before", "store.record.after"} {
+	for _, point := range []string{"store.put.before", "store.put.after", "store.record.before", "store.record.after",
+		"store.updatestream.before", "store.updatestream.after"} {
 		for _, n := range []int{1, 5} {
 			t.Run(fmt.Sprint(point, " ", n), func(t *testing.T) {
 				path := filepath.Join(t.TempDir(), "iamtrack.db")

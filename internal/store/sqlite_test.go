@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -128,12 +129,26 @@ func TestSQLiteRelativePath(t *testing.T) {
 func TestSQLiteRefusesNewer(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "iamtrack.db")
 	filled(t, path)
+	known := schemaVersion(t, path)
 	rawSQL(t, path, "PRAGMA user_version = 99")
 	for _, ro := range []bool{false, true} {
 		wantOpenError(t, path, store.SQLiteOptions{ReadOnly: ro}, store.ErrNewer, "update the program")
 	}
-	rawSQL(t, path, "PRAGMA user_version = 1")
+	rawSQL(t, path, fmt.Sprintf("PRAGMA user_version = %d", known))
 	openSQLite(t, path, store.SQLiteOptions{})
+}
+
+func schemaVersion(t *testing.T, path string) (version int) {
+	t.Helper()
+	db, err := sql.Open("sqlite3", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.QueryRowContext(t.Context(), "PRAGMA user_version").Scan(&version)
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return version
 }
 
 func TestSQLiteRefusesOthersFiles(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/iamtrack/iamtrack/internal/coverage"
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/rule"
 	"github.com/iamtrack/iamtrack/internal/store"
@@ -22,6 +23,8 @@ type State struct {
 	Alerts    []rule.Alert // in every state
 	Dirty     []event.Date
 	LakeDays  []store.LakeDay
+	Streams   []*coverage.Ledger
+	Names     []store.AccountName
 	Counts    store.Counts // without SizeBytes
 }
 
@@ -66,6 +69,12 @@ func Dump(ctx context.Context, s store.Store, dates ...event.Date) (State, error
 		return st, err
 	}
 	if st.Alerts, err = s.Alerts(ctx, store.AlertFilter{States: everyState}); err != nil {
+		return st, err
+	}
+	if st.Streams, err = s.Streams(ctx); err != nil {
+		return st, err
+	}
+	if st.Names, err = s.AccountNames(ctx); err != nil {
 		return st, err
 	}
 	st.Counts, err = s.Counts(ctx)

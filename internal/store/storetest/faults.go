@@ -54,6 +54,12 @@ var writes = []struct {
 	}},
 	{"endjob", func(ctx context.Context, s store.Store) error { return s.EndJob(ctx, "old") }},
 	{"setmeta", func(ctx context.Context, s store.Store) error { return s.SetMeta(ctx, "k", "v") }},
+	{"updatestream", func(ctx context.Context, s store.Store) error {
+		return s.UpdateStream(ctx, stream("eu-west-1"), marks(1))
+	}},
+	{"putaccountnames", func(ctx context.Context, s store.Store) error {
+		return s.PutAccountNames(ctx, []store.AccountName{{AccountID: "1", Name: "one", Seen: newClock().at}})
+	}},
 }
 
 // prepare gives the writes something to change.

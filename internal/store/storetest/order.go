@@ -144,7 +144,13 @@ func Work(writer int) []func(context.Context, store.Store) error {
 			findings = append(findings, row{fact: &f}, row{fact: &g})
 		}
 		rows := slices.Concat(hot, findings)
-		calls = append(calls, func(ctx context.Context, s store.Store) error { return apply(ctx, s, rows) })
+		calls = append(calls, func(ctx context.Context, s store.Store) error {
+			if err := apply(ctx, s, rows); err != nil {
+				return err
+			}
+			// All in one stream, each its own part of it, so that a lost update shows.
+			return s.UpdateStream(ctx, stream("eu-west-1"), marks(int64(writer*keys+from)))
+		})
 	}
 	return calls
 }
