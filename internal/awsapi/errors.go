@@ -363,12 +363,9 @@ func explainConfig(c Config, err error) error {
 // rootCause is the innermost error: the SDK wraps it in its own words.
 func rootCause(err error) error {
 	for {
-		var next error
-		switch u := err.(type) {
-		case interface{ Unwrap() error }:
-			next = u.Unwrap()
-		case interface{ Unwrap() []error }:
-			if all := u.Unwrap(); len(all) > 0 {
+		next := errors.Unwrap(err)
+		if many, ok := err.(interface{ Unwrap() []error }); ok { //nolint:errorlint // it goes through them itself
+			if all := many.Unwrap(); len(all) > 0 {
 				next = all[len(all)-1]
 			}
 		}

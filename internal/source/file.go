@@ -35,6 +35,9 @@ type File struct {
 	// Err says why what was found at Path can't be read at all: a folder that
 	// is closed to us, a link to nowhere. Open returns it.
 	Err error
+
+	remote  Bucket   // where an s3:// path lies; nil for files of this machine
+	fetched *fetched // see Ahead; nil when it isn't fetched ahead
 }
 
 // Stdin is the path that means standard input.
@@ -100,11 +103,7 @@ func Expand(paths []string) ([]File, Skipped, error) {
 			return nil
 		}
 		f := File{Path: abs, Size: info.Size(), ModTime: info.ModTime(), Named: named}
-		if m := logName.FindStringSubmatch(filepath.Base(abs)); m != nil {
-			if d, err := event.ParseDate(m[1] + "-" + m[2] + "-" + m[3]); err == nil {
-				f.Date, f.Dated = d, true
-			}
-		}
+		f.Date, f.Dated = dateInName(filepath.Base(abs))
 		files = append(files, f)
 		return nil
 	}
@@ -136,6 +135,22 @@ func Expand(paths []string) ([]File, Skipped, error) {
 			}
 		}
 	}
+	sortFiles(files)
+	return files, skip, nil
+}
+
+// dateInName is the day in a trail log file's name.
+func dateInName(path string) (event.Date, bool) {
+	m := logName.FindStringSubmatch(path)
+	if m == nil {
+		return 0, false
+	}
+	d, err := event.ParseDate(m[1] + "-" + m[2] + "-" + m[3])
+	return d, err == nil
+}
+
+// sortFiles brings files in the order of Expand.
+func sortFiles(files []File) {
 	slices.SortStableFunc(files, func(a, b File) int {
 		switch {
 		case a.Dated != b.Dated:
@@ -148,7 +163,6 @@ func Expand(paths []string) ([]File, Skipped, error) {
 		}
 		return strings.Compare(a.Path, b.Path)
 	})
-	return files, skip, nil
 }
 
 // match expands one argument: itself when it exists, else as a glob.

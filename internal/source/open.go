@@ -48,7 +48,7 @@ func Open(ctx context.Context, f File, stdin io.Reader) (*Reader, error) {
 		return nil, f.Err
 	}
 	r := &Reader{}
-	in, err := input(ctx, f.Path, stdin)
+	in, err := input(ctx, f, stdin)
 	if err != nil {
 		return nil, unwrapPath(err)
 	}
@@ -86,7 +86,11 @@ func Open(ctx context.Context, f File, stdin io.Reader) (*Reader, error) {
 }
 
 // input opens what a path names. Only what it opened, or made, is an io.Closer.
-func input(ctx context.Context, path string, stdin io.Reader) (io.Reader, error) {
+func input(ctx context.Context, f File, stdin io.Reader) (io.Reader, error) {
+	if f.remote != nil {
+		return f.openRemote(ctx)
+	}
+	path := f.Path
 	if path == Stdin {
 		if stdin == nil {
 			return nil, errors.New("no standard input")
