@@ -23,8 +23,9 @@ test: ## vet, and run all tests (the race detector where goroutines meet)
 	$(GO) test ./...
 	$(GO) test -race -short ./internal/collect ./internal/store/... ./internal/lake/... ./internal/source
 
-test-integration: build ## read the lake with other tools (needs Python 3; installs them by version)
+test-integration: build ## use the lake and the simulated account with other tools (needs Python 3; installs them by version)
 	./test/integration/run
+	./test/integration/sdk/run
 
 lint: $(TOOLS)/golangci-lint ## run the linters
 	$(TOOLS)/golangci-lint run ./...

@@ -101,7 +101,7 @@ func runSimulate(ctx context.Context, e *env, o simulateOptions) error {
 	}
 	if o.trail != "" {
 		e.note("writing trail files to %s", o.trail)
-		sum, err := simulate.WriteTrail(ctx, world, o.trail, simulate.TrailOptions{Compress: true, Digests: true})
+		sum, err := simulate.WriteTrail(ctx, world, o.trail, simulate.TrailOptions{Compress: true, Digests: true, Every: time.Hour})
 		if err != nil {
 			return fmt.Errorf("write the simulated trail: %w", err)
 		}
@@ -142,6 +142,7 @@ func (e *env) serveSimulated(ctx context.Context, s *server.Server, address stri
 export AWS_ACCESS_KEY_ID=%s
 export AWS_SECRET_ACCESS_KEY=dummy
 export AWS_REGION=us-east-1
+export AWS_DEFAULT_REGION=us-east-1
 unset AWS_PROFILE AWS_SESSION_TOKEN
 `, listener.Addr(), dummyKey)
 	if err != nil {

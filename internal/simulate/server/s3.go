@@ -248,7 +248,7 @@ func (s *Server) getObject(q *request, key string) (reply, *apiError) {
 		return reply{}, &apiError{500, "InternalError", err.Error()}
 	}
 	r := reply{kind: "application/json", body: body, header: map[string]string{
-		"ETag": etag(info), "Last-Modified": stamp(key, info).Format(http.TimeFormat), "Accept-Ranges": "bytes",
+		"Etag": etag(info), "Last-Modified": stamp(key, info).Format(http.TimeFormat), "Accept-Ranges": "bytes",
 		"X-Amz-Server-Side-Encryption": "aws:kms",
 	}}
 	if strings.HasSuffix(key, ".gz") {
@@ -256,7 +256,7 @@ func (s *Server) getObject(q *request, key string) (reply, *apiError) {
 	}
 	if signature, err := os.ReadFile(path + simulate.SignatureSuffix); err == nil { //nolint:gosec // below the bucket's folder
 		for k, v := range simulate.DigestMetadata(key, strings.TrimSpace(string(signature))) {
-			r.header["X-Amz-Meta-"+k] = v
+			r.header["x-amz-meta-"+k] = v
 		}
 	}
 	return ranged(r, q.http.Header.Get("Range"))

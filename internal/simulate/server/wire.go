@@ -156,7 +156,7 @@ func failure(q *request, e *apiError) reply {
 func (s *Server) write(w http.ResponseWriter, q *request, r reply) {
 	h := w.Header()
 	for k, v := range r.header {
-		h.Set(k, v)
+		h[k] = []string{v} // as it is: S3 writes its metadata in lower case, and botocore hands on what it gets
 	}
 	h.Set("Date", s.now().Format(http.TimeFormat))
 	h.Set("X-Amzn-Requestid", q.id)
