@@ -1,12 +1,16 @@
 package lake
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/parquet-go/parquet-go"
 
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/fault"
@@ -245,17 +249,52 @@ func (l *Lake) makeRollUp(ctx context.Context, r *rollUps) error {
 
 // copyDay adds a day file, in the version that was listed.
 func (l *Lake) copyDay(ctx context.Context, w *monthWriter, o Object) error {
-	f, err := l.openDay(ctx, o.Key)
+	r, err := l.bucket.Open(ctx, o.Key)
+	if errors.Is(err, ErrNotFound) {
+		return fmt.Errorf("read %s: %w", o.Key, ErrChanged)
+	}
 	if err != nil {
 		return err
 	}
-	defer f.close()
-	if f == nil || f.etag() != o.ETag {
+	defer r.Close() //nolint:errcheck // only read from
+	if r.Object().ETag != o.ETag {
 		return fmt.Errorf("read %s: %w", o.Key, ErrChanged)
+	}
+	if r, err = inMemory(r); err != nil {
+		return fmt.Errorf("read %s: %w", o.Key, err)
+	}
+	f, err := readFooter(r, parquet.ReadBufferSize(4<<10))
+	if err != nil {
+		return fmt.Errorf("read %s: %w", o.Key, err)
 	}
 	d, _ := dateOfKey(o.Key, eventsPrefix)
 	return w.add(ctx, d, f)
 }
+
+// inMemoryBytes is up to which size a day file is read in one go.
+const inMemoryBytes = 4 << 20
+
+// inMemory reads a small file in one go: forty columns, each with a buffer of its
+// own, take longer.
+func inMemory(r Reader) (Reader, error) {
+	o := r.Object()
+	if o.Size > inMemoryBytes {
+		return r, nil
+	}
+	data := make([]byte, o.Size)
+	if n, err := r.ReadAt(data, 0); int64(n) < o.Size {
+		return nil, err
+	}
+	return memoryFile{bytes.NewReader(data), o}, nil
+}
+
+type memoryFile struct {
+	*bytes.Reader
+	o Object
+}
+
+func (f memoryFile) Object() Object { return f.o }
+func (f memoryFile) Close() error   { return nil }
 
 // RollUpBytes is the size of all roll-ups.
 func (l *Lake) RollUpBytes(ctx context.Context) (int64, error) {
