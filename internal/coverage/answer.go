@@ -1,0 +1,201 @@
+package coverage
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Filter narrows streams to those that an answer is about; nil lists don't.
+// Sources may lack ".amazonaws.com".
+type Filter struct{ Accounts, Regions, Sources []string }
+
+// Match reports whether a stream is among them.
+func (f Filter) Match(s Stream) bool {
+	in := func(list []string, v string) bool { return len(list) == 0 || slices.Contains(list, v) }
+	return in(f.Accounts, s.AccountID) && in(f.Regions, s.Region) &&
+		(in(f.Sources, s.Source) || slices.Contains(f.Sources, strings.TrimSuffix(s.Source, domain)))
+}
+
+// StreamGap is a gap in the time that an answer is about, as JSON shows it.
+type StreamGap struct {
+	Stream
+	From   time.Time `json:"from,omitzero"` // zero: from the beginning
+	To     time.Time `json:"to"`            // exclusive
+	Reason Reason    `json:"reason"`
+	Detail string    `json:"detail,omitempty"` // may hold text of AWS: escape it
+}
+
+// AnswerGaps returns what the streams that match lack of a window, by stream,
+// then time. A window from 0 has no beginning; it should end at now at the latest.
+func AnswerGaps(ledgers []*Ledger, window Span, f Filter) []StreamGap {
+	var out []StreamGap
+	for _, l := range ledgers {
+		if !f.Match(l.Stream) {
+			continue
+		}
+		for _, g := range l.Gaps(window) {
+			from, to := g.Times()
+			if g.From == 0 {
+				from = time.Time{}
+			}
+			out = append(out, StreamGap{l.Stream, from, to, g.Reason, g.Detail})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b StreamGap) int { return cmp.Or(a.Compare(b.Stream), a.From.Compare(b.From)) })
+	return out
+}
+
+// Lowest is the lowest level in a window among the streams that match; Verified
+// when there are none.
+func Lowest(ledgers []*Ledger, window Span, f Filter) Level {
+	lowest := Verified
+	for _, l := range ledgers {
+		if f.Match(l.Stream) {
+			lowest = min(lowest, l.Level(window))
+		}
+	}
+	return lowest
+}
+
+// LineOptions shape Lines; the zero value is good.
+type LineOptions struct {
+	Max  int                    // lines; 0: 8
+	Name func(id string) string // of an account; "" or nil: the id alone
+	Zone *time.Location         // to show times in; nil: UTC
+}
+
+// sameGap is what gaps of one line have in common.
+type sameGap struct {
+	from, to time.Time
+	reason   Reason
+	detail   string
+}
+
+// Lines puts gaps in sentences, the largest first: "eu-west-3 sts: 2026-08-24 to
+// 2026-09-01 not collected: access denied". Equal gaps of several streams share a
+// line; for that bounds are rounded outwards, to minutes, or hours where the gap
+// is longer than a day. ledgers are those that the gaps came from.
+//
+// A line may hold text of AWS: escape it where it's shown.
+func Lines(gaps []StreamGap, ledgers []*Ledger, o LineOptions) []string {
+	groups := map[sameGap][]Stream{}
+	for _, g := range gaps {
+		grain := time.Minute
+		if g.To.Sub(g.From) > 24*time.Hour {
+			grain = time.Hour
+		}
+		to := g.To.Truncate(grain)
+		if to.Before(g.To) {
+			to = to.Add(grain)
+		}
+		key := sameGap{g.From.Truncate(grain), to, g.Reason, g.Detail}
+		if n := len(groups[key]); n == 0 || groups[key][n-1] != g.Stream {
+			groups[key] = append(groups[key], g.Stream)
+		}
+	}
+	keys := slices.SortedFunc(maps.Keys(groups), func(a, b sameGap) int {
+		weight := func(k sameGap) float64 { return k.to.Sub(k.from).Seconds() * float64(len(groups[k])) }
+		return cmp.Or(cmp.Compare(weight(b), weight(a)), a.from.Compare(b.from), a.to.Compare(b.to),
+			cmp.Compare(a.reason, b.reason), cmp.Compare(a.detail, b.detail))
+	})
+	most := cmp.Or(o.Max, 8)
+	var lines []string
+	for i, k := range keys {
+		if i == most-1 && len(keys) > most {
+			return append(lines, fmt.Sprintf("%d more gaps: iamtrack status shows all", len(keys)-i))
+		}
+		lines = append(lines, subject(groups[k], ledgers, o)+": "+k.when(o)+" "+k.why())
+	}
+	return lines
+}
+
+// subject names streams in few words.
+func subject(group []Stream, ledgers []*Ledger, o LineOptions) string {
+	everyone := map[string]bool{}
+	for _, l := range ledgers {
+		everyone[l.Stream.AccountID] = true
+	}
+	accounts, regions, sources := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	for _, s := range group {
+		accounts[s.AccountID], regions[s.Region], sources[strings.TrimSuffix(s.Source, domain)] = true, true, true
+	}
+	if len(group) > 1 && len(group) == len(ledgers) {
+		return fmt.Sprintf("all %d streams", len(group))
+	}
+	text := ""
+	if len(everyone) > 1 {
+		text = few(accounts, "accounts", o.account) + " "
+	}
+	if len(group) != len(accounts)*len(regions)*len(sources) {
+		return text + fmt.Sprintf("%d streams", len(group))
+	}
+	return text + few(regions, "regions", nil) + " " + few(sources, "sources", nil)
+}
+
+func (o LineOptions) account(id string) string {
+	if o.Name != nil {
+		if name := o.Name(id); name != "" {
+			return name + " (" + id + ")"
+		}
+	}
+	return id
+}
+
+// few lists up to three names, else says how many there are.
+func few(names map[string]bool, plural string, show func(string) string) string {
+	if len(names) > 3 {
+		return fmt.Sprintf("%d %s", len(names), plural)
+	}
+	list := slices.Sorted(maps.Keys(names))
+	if show != nil {
+		for i := range list {
+			list[i] = show(list[i])
+		}
+	}
+	return strings.Join(list, ", ")
+}
+
+func (k sameGap) when(o LineOptions) string {
+	zone := o.Zone
+	if zone == nil {
+		zone = time.UTC
+	}
+	format := "2006-01-02"
+	for _, t := range []time.Time{k.from, k.to} {
+		if local := t.In(zone); !t.IsZero() && (local.Hour() != 0 || local.Minute() != 0) {
+			format = "2006-01-02 15:04"
+		}
+	}
+	if k.from.IsZero() {
+		return "before " + k.to.In(zone).Format(format)
+	}
+	return k.from.In(zone).Format(format) + " to " + k.to.In(zone).Format(format)
+}
+
+func (k sameGap) why() string {
+	because := func(otherwise string) string { return "not collected: " + cmp.Or(k.detail, otherwise) }
+	switch k.reason {
+	case Denied:
+		return because("access denied")
+	case NotEnabled:
+		return because("the region is not enabled")
+	case Failed:
+		return because("the last try failed")
+	case Removed:
+		return "removed by retention (lake_days)"
+	case Expired:
+		if k.detail == beforeCollection {
+			return because("")
+		}
+		text := "not collected, and gone from CloudTrail after 90 days"
+		if k.detail != "" {
+			text += ": " + k.detail
+		}
+		return text
+	}
+	return "not collected yet"
+}
