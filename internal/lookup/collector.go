@@ -1,0 +1,368 @@
+// Package lookup reads CloudTrail's event history (LookupEvents) of every region
+// and account into the pipeline, and books what it has read in the ledger of
+// coverage.
+//
+// Each account and region is read by one process at a time (a lease), at the
+// permitted rate, as many requests at once as the latency demands. A run may end
+// anywhere: pages are stored before they are booked, so the next run reads what
+// is missing, and nothing is claimed that was not read to its end. What can't be
+// read stays a gap, with the reason.
+//
+// Times are the server's. The package knows LookupEvents through Account and
+// prints nothing.
+package lookup
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/iamtrack/iamtrack/internal/awsapi"
+	"github.com/iamtrack/iamtrack/internal/collect"
+	"github.com/iamtrack/iamtrack/internal/coverage"
+	"github.com/iamtrack/iamtrack/internal/store"
+)
+
+// Account is an AWS account to read; *awsapi.Account is one.
+type Account interface {
+	// Caller tells whose credentials these are.
+	Caller(context.Context) (awsapi.Caller, error)
+	// Regions are the enabled regions.
+	Regions(context.Context) ([]string, error)
+	// IdentityCenterRegions tells in which of the regions IAM Identity Center has
+	// an instance; with an error, some could not be asked.
+	IdentityCenterRegions(ctx context.Context, regions []string) ([]string, error)
+	// Lookup asks for one page of the event history.
+	Lookup(ctx context.Context, region string, in awsapi.LookupInput) (awsapi.Page, error)
+}
+
+// Ledgers is what the collector keeps in the store.
+type Ledgers interface {
+	UpdateStream(context.Context, coverage.Stream, func(*coverage.Ledger) error) error
+	Acquire(ctx context.Context, name, holder string, ttl time.Duration) (store.Lease, error)
+}
+
+// Collector reads accounts. All fields but those marked are required.
+type Collector struct {
+	Accounts []Account
+	Store    Ledgers
+	Ingest   func(context.Context, []collect.Live) (collect.Ingested, error)
+	// Holder names this process in leases.
+	Holder string
+	// Sources narrows what is read, to event sources such as
+	// "iam.amazonaws.com"; nil: coverage.DefaultSources.
+	Sources []string
+	// Progress, when set, is called about twice a second, and at the end.
+	Progress func(Progress)
+
+	clock serverClock
+	mu    sync.Mutex
+	known map[Account]discovered
+}
+
+// discovered is what is to be read of an account, as it was at some time.
+type discovered struct {
+	account string
+	streams []coverage.Stream
+	at      time.Time
+}
+
+// discoverAgain is for how long what was discovered is taken for true.
+const discoverAgain = time.Hour
+
+// maxRegions bounds the regions that are read at once.
+const maxRegions = 32
+
+// The lease of an account and region.
+const (
+	leaseTTL   = time.Minute
+	leaseRenew = leaseTTL / 3
+)
+
+// RegionStats count what a run did in one account and region.
+type RegionStats struct {
+	AccountID   string  `json:"account_id"`
+	Region      string  `json:"aws_region"`
+	Requests    int     `json:"requests"`
+	Throttled   int     `json:"throttled"` // of these, refused for the rate
+	Events      int     `json:"events"`    // that came, doubles included
+	Stored      int     `json:"stored"`    // of these, new
+	Late        int     `json:"late"`      // of these, in a span that had been read before
+	Streams     int     `json:"streams"`
+	Seconds     float64 `json:"seconds"`
+	PagesLeft   int     `json:"-"` // an estimate
+	Done        bool    `json:"-"`
+	Rate        float64 `json:"-"` // requests a second that the region permits now
+	StreamsLeft int     `json:"-"` // with something still to read
+}
+
+// Progress is how far a run is; regions are sorted by account and name.
+type Progress struct {
+	Regions []RegionStats
+	Elapsed time.Duration
+}
+
+// Problem is what could not be read in a run.
+type Problem struct {
+	AccountID string          `json:"account_id"`
+	Region    string          `json:"aws_region,omitempty"`   // empty: the account as a whole
+	Source    string          `json:"event_source,omitempty"` // empty: all of the region
+	Reason    coverage.Reason `json:"reason"`
+	Error     string          `json:"error"`
+}
+
+// Summary is the outcome of a run.
+type Summary struct {
+	Regions    []RegionStats `json:"regions"`
+	Problems   []Problem     `json:"problems"`
+	Requests   int           `json:"requests"`
+	Throttled  int           `json:"throttled"`
+	Records    int64         `json:"records"` // that came, doubles included
+	Stored     int64         `json:"stored"`
+	Duplicates int64         `json:"duplicates"`
+	Conflicts  int64         `json:"conflicts"`
+	Filtered   int64         `json:"filtered"`
+	Rejected   int64         `json:"rejected"`
+	Late       int           `json:"late"`
+	Alerts     int           `json:"alerts"`
+	Seconds    float64       `json:"seconds"`
+	// Unfinished: time ran out, or it was interrupted, before all was read.
+	Unfinished bool `json:"unfinished"`
+}
+
+// Incomplete reports whether something was not read.
+func (s *Summary) Incomplete() bool { return len(s.Problems) > 0 || s.Unfinished }
+
+// run is one run of a Collector.
+type run struct {
+	*Collector
+	sink    *sink
+	started time.Time
+
+	mu       sync.Mutex
+	regions  []*region
+	problems []Problem
+}
+
+// Run reads what is not covered, and what is to be read again, of all accounts.
+// What can't be read is in the summary's problems and stays a gap. The error is
+// for what keeps the run as a whole from going on: the store. When the context
+// ends, what was read is stored first, and the summary says that it is
+// unfinished.
+func (c *Collector) Run(ctx context.Context) (Summary, error) {
+	r := &run{Collector: c, started: time.Now()}
+	r.sink = newSink(c.Ingest, c.Store)
+	// What was read is written even when the context has ended.
+	writing := context.WithoutCancel(ctx)
+	go r.sink.run(writing)
+	stop := r.report()
+
+	reading, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-r.sink.ended:
+			cancel(r.sink.err)
+		case <-reading.Done():
+		}
+	}()
+	limit := make(chan struct{}, maxRegions)
+	g, gctx := errgroup.WithContext(reading)
+	for _, a := range c.Accounts {
+		g.Go(func() error { return r.account(gctx, a, limit) })
+	}
+	err := g.Wait()
+	close(r.sink.items)
+	<-r.sink.ended
+	cancel(nil)
+	stop()
+	s := r.summary()
+	switch {
+	case r.sink.err != nil:
+		return s, r.sink.err
+	case ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded):
+		s.Unfinished = true
+		err = nil
+	}
+	return s, errors.Join(err, r.bookFailures(writing))
+}
+
+// account reads all regions of an account.
+func (r *run) account(ctx context.Context, a Account, limit chan struct{}) error {
+	d, err := r.discover(ctx, a)
+	if err != nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		r.problem(Problem{AccountID: d.account, Reason: reasonOf(err), Error: err.Error()})
+		return nil
+	}
+	byRegion := map[string][]coverage.Stream{}
+	for _, s := range d.streams {
+		byRegion[s.Region] = append(byRegion[s.Region], s)
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for _, name := range slices.Sorted(maps.Keys(byRegion)) {
+		g.Go(func() error {
+			select {
+			case limit <- struct{}{}:
+				defer func() { <-limit }()
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+			return r.region(ctx, a, d.account, name, byRegion[name])
+		})
+	}
+	return g.Wait()
+}
+
+// discover finds what is to be read of an account.
+func (c *Collector) discover(ctx context.Context, a Account) (discovered, error) {
+	c.mu.Lock()
+	d, ok := c.known[a]
+	c.mu.Unlock()
+	if ok && time.Since(d.at) < discoverAgain {
+		return d, nil
+	}
+	asked := time.Now()
+	caller, err := a.Caller(ctx)
+	d = discovered{account: caller.AccountID, at: time.Now()}
+	if err != nil {
+		return d, err
+	}
+	if !ok { // later, what it tells is old
+		c.clock.learn(caller.At, time.Since(asked))
+	}
+	regions, err := a.Regions(ctx)
+	if err != nil {
+		return d, err
+	}
+	sso, err := a.IdentityCenterRegions(ctx, regions)
+	if err != nil {
+		if ctx.Err() != nil {
+			return d, err
+		}
+		// Where it may be is not known: it is looked for everywhere.
+		sso = regions
+	}
+	d.streams = coverage.Streams(coverage.Place{
+		AccountID: caller.AccountID, Global: caller.GlobalRegion(), Regions: regions, IdentityCenter: sso,
+	}, c.Sources)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.known == nil {
+		c.known = map[Account]discovered{}
+	}
+	c.known[a] = d
+	return d, nil
+}
+
+func (r *run) problem(p Problem) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.problems = append(r.problems, p)
+}
+
+// region reads one account and region under its lease.
+func (r *run) region(ctx context.Context, a Account, account, name string, streams []coverage.Stream) (err error) {
+	lease, err := r.Store.Acquire(ctx, "collect "+account+" "+name, r.Holder, leaseTTL)
+	var held *store.HeldError
+	if errors.As(err, &held) {
+		r.problem(Problem{AccountID: account, Region: name, Reason: coverage.Failed,
+			Error: fmt.Sprintf("another collector reads it: %s, since %s", held.Holder, held.Since.UTC().Format(time.RFC3339))})
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	renewed := make(chan struct{})
+	go func() {
+		defer close(renewed)
+		for sleep(ctx, leaseRenew) == nil {
+			if err := lease.Renew(ctx); err != nil {
+				cancel(fmt.Errorf("renew the lease on %s %s: %w", account, name, err))
+				return
+			}
+		}
+	}()
+	defer func() {
+		cancel(nil)
+		<-renewed
+		err = errors.Join(err, lease.Release(context.WithoutCancel(ctx)))
+	}()
+	reg := &region{
+		account: a, name: name, limiter: newLimiter(), sink: r.sink, clock: &r.clock, started: time.Now(), active: map[*slice]struct{}{}, cuts: map[coverage.Stream]int{},
+		failed: map[coverage.Stream]failure{}, wake: make(chan struct{}, 1),
+		stats: RegionStats{AccountID: account, Region: name, Streams: len(streams)},
+	}
+	r.mu.Lock()
+	r.regions = append(r.regions, reg)
+	r.mu.Unlock()
+	err = r.readRegion(ctx, reg, streams)
+	reg.end()
+	if errors.Is(err, store.ErrLeaseLost) {
+		r.problem(Problem{AccountID: account, Region: name, Reason: coverage.Failed, Error: err.Error()})
+		return nil
+	}
+	return err
+}
+
+// readRegion plans and reads: first the newest, of which a sparse stream's first
+// page brings all there is, then what is still missing.
+func (r *run) readRegion(ctx context.Context, reg *region, streams []coverage.Stream) error {
+	for _, newest := range []bool{true, false} {
+		now := r.clock.now().Unix()
+		ledgers := make([]*coverage.Ledger, 0, len(streams))
+		for _, s := range streams {
+			err := r.Store.UpdateStream(ctx, s, func(l *coverage.Ledger) error {
+				if newest {
+					l.Begin(now)
+				}
+				ledgers = append(ledgers, l)
+				return nil
+			})
+			if err != nil {
+				return fmt.Errorf("plan the reading of %s: %w", s, err)
+			}
+		}
+		tasks := slices.DeleteFunc(coverage.Plan(now, ledgers), func(t coverage.Task) bool {
+			return (t.Kind == coverage.Newest) != newest
+		})
+		if err := reg.run(ctx, tasks); err != nil {
+			return err
+		}
+		if err := r.sink.flush(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bookFailures writes to the ledgers why streams could not be read.
+func (r *run) bookFailures(ctx context.Context) error {
+	for _, reg := range r.regions {
+		for s, f := range reg.failed {
+			err := r.Store.UpdateStream(ctx, s, func(l *coverage.Ledger) error {
+				l.Fail(l.Promised(), f.reason, f.err.Error(), r.clock.now().Unix())
+				return nil
+			})
+			if err != nil {
+				return fmt.Errorf("record why %s was not read: %w", s, err)
+			}
+		}
+	}
+	return nil
+}
+
+func reasonOf(err error) coverage.Reason {
+	if errors.Is(err, awsapi.ErrDenied) {
+		return coverage.Denied
+	}
+	return coverage.Failed
+}

@@ -1,0 +1,195 @@
+package lookup_test
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/iamtrack/iamtrack/internal/awsapi"
+	"github.com/iamtrack/iamtrack/internal/collect"
+	"github.com/iamtrack/iamtrack/internal/coverage"
+	"github.com/iamtrack/iamtrack/internal/filter"
+	"github.com/iamtrack/iamtrack/internal/lake"
+	"github.com/iamtrack/iamtrack/internal/lookup"
+	"github.com/iamtrack/iamtrack/internal/rule"
+	"github.com/iamtrack/iamtrack/internal/simulate"
+	"github.com/iamtrack/iamtrack/internal/simulate/server"
+	"github.com/iamtrack/iamtrack/internal/store"
+)
+
+// today is when tests begin; they run in a bubble of testing/synctest, where
+// waiting takes no time and the clock is that of the simulated account too.
+var today = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+// world is a simulated organization and a collector of it.
+type world struct {
+	t     testing.TB
+	sim   *simulate.World
+	aws   *server.Server
+	store store.Store
+	pipe  *collect.Pipeline
+	*lookup.Collector
+}
+
+// newWorld must be called inside a bubble. The world goes on for days after today.
+func newWorld(t testing.TB, c simulate.Config, o server.Options, after int) *world {
+	t.Helper()
+	time.Sleep(time.Until(today))
+	days := c.Days
+	if days == 0 {
+		days = 90
+	}
+	c.Start, c.End, c.Days = today.AddDate(0, 0, -days), today.AddDate(0, 0, after), 0
+	sim, err := simulate.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.World = sim
+	srv, err := server.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, sim: sim, aws: srv, store: store.OpenMem()}
+	w.store.(*store.Mem).Now = time.Now
+	w.pipe = w.pipeline(w.store, lake.OpenMem())
+	w.Collector = w.collector("one", sim.Accounts()...)
+	return w
+}
+
+func (w *world) pipeline(s store.Store, b lake.Bucket) *collect.Pipeline {
+	engine, err := rule.NewEngine(rule.Config{OffHours: rule.OffHoursConfig{Timezone: "UTC", Start: "22:00", End: "06:00"}})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	f, err := filter.New(filter.Config{ServiceEvents: true})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return &collect.Pipeline{
+		Store: s, Lake: lake.New(b, lake.Options{ProgramVersion: "test"}), Rules: engine, Filter: f,
+		Now: time.Now, HotDays: 120, Holder: w.t.Name(),
+	}
+}
+
+// collector returns another collector of the same store.
+func (w *world) collector(holder string, accounts ...string) *lookup.Collector {
+	c := &lookup.Collector{Store: w.store, Ingest: w.pipe.Ingest, Holder: holder}
+	for _, id := range accounts {
+		// A key of 12 digits is that account's.
+		s, err := awsapi.Open(context.Background(), awsapi.Config{
+			EndpointURL: server.Endpoint, Region: "us-east-1", HTTPClient: w.aws.Client(),
+			Keys: &awsapi.Keys{AccessKeyID: id, SecretAccessKey: "secret"},
+		})
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		c.Accounts = append(c.Accounts, s.Own())
+	}
+	return c
+}
+
+// mustRun runs the collector and expects it to read everything.
+func (w *world) mustRun() lookup.Summary {
+	w.t.Helper()
+	s, err := w.Run(context.Background())
+	if err != nil {
+		w.t.Fatalf("collect: %v", err)
+	}
+	if s.Incomplete() {
+		w.t.Fatalf("collect: not all was read: %+v", s.Problems)
+	}
+	return s
+}
+
+// stored is what store and lake hold: the ids by stream, and whether filtered.
+func (w *world) stored() map[simulate.Stream]map[string]bool {
+	w.t.Helper()
+	ctx := context.Background()
+	if _, err := w.pipe.Export(ctx, collect.ExportOptions{Wait: true}); err != nil {
+		w.t.Fatal(err)
+	}
+	dates, err := w.pipe.Lake.Dates(ctx)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	all := map[simulate.Stream]map[string]bool{}
+	add := func(account, region, source, id string) {
+		s := simulate.Stream{Account: account, Region: region, Source: source}
+		if all[s] == nil {
+			all[s] = map[string]bool{}
+		}
+		if all[s][id] {
+			w.t.Fatalf("event %s is stored twice", id)
+		}
+		all[s][id] = true
+	}
+	for _, d := range dates {
+		for e, err := range w.pipe.Lake.Events(ctx, d) {
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			add(e.AccountID, e.AWSRegion, e.EventSource, e.EventID)
+		}
+		for f, err := range w.pipe.Lake.Filtered(ctx, d) {
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			add(f.AccountID, f.AWSRegion, f.EventSource, f.EventID)
+		}
+	}
+	return all
+}
+
+// check compares what is stored with what the account shows of [from, to).
+func (w *world) check(from, to time.Time) {
+	w.t.Helper()
+	got, want := w.stored(), w.aws.Visible(from, to)
+	n := 0
+	for s, ids := range want {
+		for _, id := range ids {
+			n++
+			if !got[s][uuid(id)] {
+				w.t.Errorf("%v: event %s is missing", s, uuid(id))
+			}
+		}
+	}
+	if n == 0 {
+		w.t.Fatal("the account shows nothing: this test can't fail")
+	}
+	have := 0
+	for _, ids := range got {
+		have += len(ids)
+	}
+	if have != n {
+		w.t.Errorf("%d events are stored, the account shows %d", have, n)
+	}
+}
+
+func uuid(b [16]byte) string {
+	h := hex.EncodeToString(b[:])
+	return fmt.Sprintf("%s-%s-%s-%s-%s", h[:8], h[8:12], h[12:16], h[16:20], h[20:])
+}
+
+// checkCovered checks that the ledgers have all of [from, to), of every stream
+// that shows events.
+func (w *world) checkCovered(from, to time.Time) {
+	w.t.Helper()
+	ledgers, err := w.store.Streams(context.Background())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	known := map[simulate.Stream]bool{}
+	for _, l := range ledgers {
+		known[simulate.Stream{Account: l.Stream.AccountID, Region: l.Stream.Region, Source: l.Stream.Source}] = true
+		if gaps := l.Gaps(coverage.SpanOf(from, to)); len(gaps) > 0 {
+			w.t.Errorf("%s has gaps: %+v", l.Stream, gaps)
+		}
+	}
+	for s := range w.aws.Visible(from, to) {
+		if !known[s] {
+			w.t.Errorf("%v has events and no ledger", s)
+		}
+	}
+}
