@@ -57,7 +57,7 @@ func TestDigests(t *testing.T) {
 		switch {
 		case simulate.IsSidecar(name) || strings.HasPrefix(name, "production-trail/"):
 		case strings.Contains(name, "/CloudTrail-Digest/"):
-			chain := name[:strings.Index(name, "/20")]
+			chain, _, _ := strings.Cut(name, "/20")
 			if strings.Contains(name, "_backfill") {
 				chain += " backfill"
 			}

@@ -364,8 +364,8 @@ func TestClockSkew(t *testing.T) {
 	if at := serverTime(out); !at.Equal(end.Add(3 * time.Minute)) {
 		t.Errorf("Date is %s", at)
 	}
-	real := start(t, server.Options{World: world(t, simulate.Config{Seed: 1, Days: 8, End: time.Now()}), Clock: server.Real{}, StrictTime: true, Faults: faults(t, "clock-skew=6m")})
-	_, err = trail(real, "dummy", "us-east-1").LookupEvents(context.Background(), &cloudtrail.LookupEventsInput{})
+	strict := start(t, server.Options{World: world(t, simulate.Config{Seed: 1, Days: 8, End: time.Now()}), Clock: server.Real{}, StrictTime: true, Faults: faults(t, "clock-skew=6m")})
+	_, err = trail(strict, "dummy", "us-east-1").LookupEvents(context.Background(), &cloudtrail.LookupEventsInput{})
 	if code(err) != "InvalidSignatureException" {
 		t.Errorf("error %v", err)
 	}

@@ -442,6 +442,7 @@ func TestStrayRequests(t *testing.T) {
 			t.Fatal(err)
 		}
 		body, err := io.ReadAll(out.Body)
+		_ = out.Body.Close()
 		if err != nil || out.StatusCode != c.want || !strings.Contains(string(body), c.says) {
 			t.Errorf("%+v: %d %s %v", c, out.StatusCode, body, err)
 		}
