@@ -85,7 +85,10 @@ const (
 	modeWrapper             // in an object, after its Records array
 )
 
-const readSize = 256 << 10
+const (
+	readSize = 256 << 10
+	lowWater = 16 << 10 // more than nearly all records have
+)
 
 // NewSplitter returns a Splitter that reads r.
 func NewSplitter(r io.Reader) *Splitter {
@@ -103,8 +106,8 @@ func (s *Splitter) Reset(r io.Reader) {
 	*s = Splitter{r: r, buf: buf, head: s.head[:0]}
 }
 
-// more reads on. It drops what comes before keep, and reports whether there is
-// at least one byte more.
+// more fills the buffer. It drops what comes before keep, and reports whether
+// there is at least one byte more.
 func (s *Splitter) more() bool {
 	if s.rerr != nil {
 		return false
@@ -119,19 +122,19 @@ func (s *Splitter) more() bool {
 	if len(s.buf) == cap(s.buf) {
 		s.buf = append(make([]byte, 0, 2*cap(s.buf)), s.buf...)
 	}
-	for tries := 0; tries < 100; tries++ {
+	// Readers yield little at a time, and a record that is cut is looked at twice.
+	from := len(s.buf)
+	for tries := 0; len(s.buf) < cap(s.buf) && s.rerr == nil; tries++ {
 		n, err := s.r.Read(s.buf[len(s.buf):cap(s.buf)])
 		s.buf = s.buf[:len(s.buf)+n]
 		s.rerr = err
 		if n > 0 {
-			return true
-		}
-		if err != nil {
-			return false
+			tries = 0
+		} else if tries == 100 && err == nil {
+			s.rerr = io.ErrNoProgress
 		}
 	}
-	s.rerr = io.ErrNoProgress
-	return false
+	return len(s.buf) > from
 }
 
 // at makes sure that the byte at pos is there.
@@ -238,6 +241,10 @@ func (s *Splitter) Next() (Raw, error) {
 func (s *Splitter) buffered() []byte {
 	if s.fail != nil {
 		return nil
+	}
+	if len(s.buf)-s.pos < lowWater {
+		s.keep = s.pos
+		s.more()
 	}
 	i, comma := s.pos, s.mode != modeAfter
 	for ; i < len(s.buf); i++ {
