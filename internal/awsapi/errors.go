@@ -298,6 +298,13 @@ func (a *Account) advice(e *Error, err error) string {
 			return fmt.Sprintf("AWS says it is %s: set the local clock", e.ServerTime.UTC().Format(time.RFC3339))
 		}
 		return "set the local clock"
+	case NotFound:
+		switch {
+		case e.Code == "AWSOrganizationsNotInUseException":
+			return "the account is in no organization: leave out --organization, or give a list with --accounts"
+		case strings.HasPrefix(e.Resource, "arn:") && strings.Contains(e.Resource, ":s3:::") && !strings.Contains(e.Resource, "/"):
+			return "check the bucket's name"
+		}
 	case Network:
 		if a.s.base.BaseEndpoint != nil {
 			return "check the network, and the setting endpoint_url (" + *a.s.base.BaseEndpoint + ")"

@@ -11,8 +11,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/iamtrack/iamtrack/internal/app"
+	"github.com/iamtrack/iamtrack/internal/awsapi"
 	"github.com/iamtrack/iamtrack/internal/collect"
+	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/render"
+	"github.com/iamtrack/iamtrack/internal/source"
 )
 
 type importOptions struct {
@@ -22,12 +25,13 @@ type importOptions struct {
 
 func newImportCmd(e *env) *cobra.Command {
 	var o importOptions
-	cmd := &cobra.Command{
+	cmd := taking(&cobra.Command{
 		Use:   "import PATH…",
 		Short: "Read CloudTrail files into the store and the lake",
 		Long: `Read CloudTrail files into the store and the lake. PATH is a file, a folder
-(with all below it), a pattern such as 'trail/**/*.json.gz', or - for standard
-input. Accepted are trail log files ({"Records": […]}), JSON lines, single
+(with all below it), a pattern such as 'trail/**/*.json.gz', - for standard
+input, or s3://BUCKET/PREFIX for a trail's bucket, of one account or of an
+organization, whatever its layout. Accepted are trail log files ({"Records": […]}), JSON lines, single
 records and arrays of them, LookupEvents output, EventBridge envelopes, and
 Logstash lines; plain, gzip or zstd, told by content. Digest, Insight and
 network-activity files of a trail are passed over.
@@ -35,6 +39,12 @@ network-activity files of a trail are passed over.
 Session tokens and other credentials are removed before anything is written.
 Importing the same files again, in any order, changes nothing. An import that
 was interrupted goes on where it was when it is run again.
+
+From S3, --since and --until bound the days whose folders are read. With
+--only-new every folder of a day is compared file by file, because CloudTrail may
+deliver for 30 days; folders that were older than 35 days when an import of the
+same PATH ended are taken for complete, unless --since reaches further back.
+Needed are s3:ListBucket, s3:GetObject, and kms:Decrypt for an encrypted trail.
 
 JSON is one object: files, records, stored, duplicates, conflicts,
 filtered {service, role}, rejected, alerts, seconds, with stored + duplicates +
@@ -44,18 +54,20 @@ folder below PATH that can't be read at all, make the exit code 3; all the
 others are imported all the same.`,
 		Example: `  iamtrack import ~/cloudtrail/AWSLogs
   aws cloudtrail lookup-events --output json | iamtrack import -
-  iamtrack import logs --sources iam,sts,signin,sso --format json`,
-		Args: argCount(1, -1, "what to import: a file, a folder, a pattern, or - for standard input"),
+  iamtrack import logs --sources iam,sts,signin,sso --format json
+  iamtrack import s3://my-trail/AWSLogs/ --since 30d --only-new`,
+		Args: argCount(1, -1, "what to import: a file, a folder, a pattern, s3://BUCKET/PREFIX, or - for standard input"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.paths = args
 			return runImport(cmd.Context(), e, o)
 		},
-	}
+	}, takesRange)
 	f := cmd.Flags()
 	f.BoolVar(&o.onlyNew, "only-new", false, "pass over files that an earlier import has finished and that did not change since")
 	// These two are settings: prepare reads them.
 	f.StringSlice("sources", nil, "keep only events of these services, such as iam,sts,signin,sso (setting sources)")
 	f.Bool("management-only", false, "leave data events out (setting management_only)")
+	awsFlags(cmd, "profile", "endpoint-url")
 	return cmd
 }
 
@@ -85,16 +97,57 @@ func runImport(ctx context.Context, e *env, o importOptions) error {
 
 // importInto imports with progress.
 func (e *env) importInto(ctx context.Context, a *app.App, o importOptions) (collect.Summary, error) {
-	p := e.newProgress()
-	defer e.spendMemory()()
-	sum, err := a.Pipeline.Import(ctx, collect.ImportOptions{
-		Paths: o.paths, Stdin: e.stdin, OnlyNew: o.onlyNew, Progress: p.importing, MemoryBytes: e.config.MemoryLimit / 8,
-	})
-	p.done()
-	if err != nil {
-		return sum, fmt.Errorf("import: %w", err)
+	var here, buckets []string
+	for _, path := range o.paths {
+		if _, _, ok := source.ParseS3(path); ok {
+			buckets = append(buckets, path)
+		} else {
+			here = append(here, path)
+		}
 	}
+	if len(here) > 0 && (!e.since.IsZero() || !e.until.IsZero()) {
+		return collect.Summary{}, usagef("--since and --until bound the days that are read from S3: they don't apply to %s", here[0])
+	}
+	p := e.newProgress()
+	defer p.done()
+	defer e.spendMemory()()
+	options := collect.ImportOptions{
+		Paths: here, Stdin: e.stdin, OnlyNew: o.onlyNew, Progress: p.importing, MemoryBytes: e.config.MemoryLimit / 8,
+	}
+	var sum collect.Summary
+	if len(here) > 0 {
+		var err error
+		if sum, err = a.Pipeline.Import(ctx, options); err != nil {
+			return sum, fmt.Errorf("import: %w", err)
+		}
+	}
+	session := e.aws(ctx)
+	for _, path := range buckets {
+		part, err := e.importBucket(ctx, a, session, path, options)
+		sum = collect.Join(sum, part)
+		if err != nil {
+			return sum, awsHint(fmt.Errorf("import: %w", err))
+		}
+	}
+	p.done()
 	return sum, e.rememberImport(ctx, a, sum)
+}
+
+// importBucket imports what s3://… names.
+func (e *env) importBucket(ctx context.Context, a *app.App, session func() (*awsapi.Session, error), path string, o collect.ImportOptions) (collect.Summary, error) {
+	s, err := session()
+	if err != nil {
+		return collect.Summary{}, err
+	}
+	bound := source.S3Options{Since: app.DayOf(e.since), Until: app.DayOf(e.until), Now: e.now()}
+	name := fmt.Sprintf("%s %d %d", path, bound.Since, bound.Until)
+	return a.Pipeline.ImportListed(ctx, o, name, func(ctx context.Context, since event.Date, yield func(source.Batch) error) error {
+		bounded := bound
+		if bounded.Since == 0 {
+			bounded.Since = since
+		}
+		return app.ListS3(ctx, s, path, bounded, yield)
+	})
 }
 
 // spendMemory lets the garbage collector work less often as long as the memory

@@ -49,6 +49,9 @@ func (p *progress) show(done, total int64, text string) {
 			progressbar.OptionSetTheme(progressbar.ThemeASCII), progressbar.OptionSpinnerType(9),
 		)
 	}
+	if total > p.bar.GetMax64() { // a listing that goes on
+		p.bar.ChangeMax64(total)
+	}
 	p.bar.Describe(text)
 	_ = p.bar.Set64(done) // it fails only when its writer does
 }

@@ -88,7 +88,7 @@ func complete(cmd *cobra.Command, flag string, values ...string) {
 func (e *env) prepare(cmd *cobra.Command) error {
 	accepted := strings.Fields(cmd.Annotations[takes])
 	given := map[string]string{}
-	for _, name := range []string{"data-dir", "format", "tz", "queries", "sources", "management-only", "since", "until", "limit"} {
+	for _, name := range append([]string{"data-dir", "format", "tz", "queries", "sources", "management-only", "since", "until", "limit"}, awsFlagNames...) {
 		flag := cmd.Flags().Lookup(name)
 		if flag == nil || !flag.Changed {
 			continue

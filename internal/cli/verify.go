@@ -13,9 +13,10 @@ import (
 )
 
 func newVerifyCmd(e *env) *cobra.Command {
-	return &cobra.Command{
+	var o trailOptions
+	cmd := taking(&cobra.Command{
 		Use:   "verify",
-		Short: "Check that the lake is whole, and that lake and store agree",
+		Short: "Check that the lake is whole; with --trail, that a trail's files are CloudTrail's own",
 		Long: `Read every file of the lake, and check that it is whole, in order, unchanged
 since it was written, and holds what the store says it holds; files by month
 must hold what their days do. A problem makes the exit code 1. A data directory
@@ -23,11 +24,37 @@ that can't be written, such as a copy on a read-only disk, is checked as it is.
 
 JSON is one object: days, events, filtered, months, stale_months (files by month
 whose days have changed since, so that no answer is read from them), problems
-(an array of where, what).`,
-		Example: "  iamtrack verify",
+(an array of where, what).
+
+With --trail PATH, a folder or s3://BUCKET/PREFIX, the log files there are checked
+with the trail's digest files instead: that none is missing, changed, added or
+renamed, and that no digest is missing, altered or out of order. Copies on disk
+can be checked without AWS, given the public keys; the newest digest, whose
+signature only S3 has, then needs it in a file with .signature after its name.
+--since and --until bound the time of delivery. What speaks against the files
+makes the exit code 1; what could not be read, 3.
+
+JSON is one object then: trail, digests, proven, logs, uncovered (log files that no
+digest tells of), foreign, faults, findings (an array of kind, path, detail,
+account_id, aws_region), verified (account_id, aws_region, from, to: when all that
+was delivered is there, unchanged).`,
+		Example: "  iamtrack verify\n  iamtrack verify --trail ~/cloudtrail --public-keys keys.json",
 		Args:    noArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return runVerify(cmd.Context(), e) },
-	}
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.path != "" {
+				return runVerifyTrail(cmd.Context(), e, o)
+			}
+			if o.keys != "" || !e.since.IsZero() || !e.until.IsZero() {
+				return usagef("--public-keys, --since and --until go with --trail")
+			}
+			return runVerify(cmd.Context(), e)
+		},
+	}, takesRange)
+	f := cmd.Flags()
+	f.StringVar(&o.path, "trail", "", "check a trail's log files instead: a folder, or s3://BUCKET/PREFIX")
+	f.StringVar(&o.keys, "public-keys", "", "file with what aws cloudtrail list-public-keys printed; without, the keys are fetched once")
+	awsFlags(cmd, "profile", "endpoint-url")
+	return cmd
 }
 
 // verifyReport is what `verify --format json` prints.

@@ -118,6 +118,17 @@ func (p *Pipeline) Import(ctx context.Context, o ImportOptions) (Summary, error)
 	if err != nil {
 		return Summary{}, err
 	}
+	im, err := p.importFiles(ctx, o, start, files, skipped)
+	if err != nil {
+		return im.sum, err
+	}
+	im.rollUp(ctx)
+	return im.sum, nil
+}
+
+// importFiles imports the files that a listing gave; the importer that did it is
+// returned in any case.
+func (p *Pipeline) importFiles(ctx context.Context, o ImportOptions, start time.Time, files []source.File, skipped source.Skipped) (_ *importer, err error) {
 	im := &importer{p: p, o: o, start: start, job: jobName(files), staged: map[event.Date]bool{}}
 	im.sum.SkippedFiles = skipped.Total()
 	im.total.categories = map[string]int64{}
@@ -128,8 +139,11 @@ func (p *Pipeline) Import(ctx context.Context, o ImportOptions) (Summary, error)
 		im.memory = defaultMemory
 	}
 	if files, err = im.remaining(ctx, files); err != nil {
-		return im.sum, err
+		return im, err
 	}
+	ahead, cancel := context.WithCancel(ctx)
+	defer cancel()
+	source.Ahead(ahead, files, im.memory/2)
 	im.files = make([]fileProgress, len(files))
 	for i, f := range files {
 		im.files[i].File = f
@@ -138,16 +152,12 @@ func (p *Pipeline) Import(ctx context.Context, o ImportOptions) (Summary, error)
 	err = im.run(ctx)
 	im.summarize()
 	if err != nil {
-		return im.sum, err
+		return im, err
 	}
 	if o.Progress != nil {
 		o.Progress(im.progress())
 	}
-	if err := p.Store.EndJob(ctx, im.job); err != nil {
-		return im.sum, err
-	}
-	im.rollUp(ctx)
-	return im.sum, nil
+	return im, p.Store.EndJob(ctx, im.job)
 }
 
 // rollUp copies months into one file each, now that many days may have changed.

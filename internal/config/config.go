@@ -102,6 +102,31 @@ type Config struct {
 	// QueriesDir (queries_dir, --queries) is a folder with the user's own
 	// queries (*.sql). Default: none.
 	QueriesDir string
+	// AWSProfile (aws_profile, --profile) is the profile of ~/.aws/config whose
+	// credentials are used. Default: the AWS SDK's way: environment, AWS_PROFILE,
+	// the default profile, the machine's role.
+	AWSProfile string
+	// AWSRegion (aws_region, IAMTRACK_AWS_REGION) is where AWS is asked what isn't
+	// regional. Default: AWS_REGION, the profile's region, else us-east-1.
+	AWSRegion string
+	// EndpointURL (endpoint_url, --endpoint-url) replaces AWS for every service
+	// and region, such as with `iamtrack simulate`. Default: AWS itself, or
+	// AWS_ENDPOINT_URL.
+	EndpointURL string
+	// Regions (regions, --regions) are the regions to read from. Default: all that
+	// are enabled in the account.
+	Regions []string
+	// AccountsFile (accounts_file, --accounts) is a YAML file with the accounts to
+	// read from; see `iamtrack collect --help`. Default: none, which means the
+	// account of the credentials.
+	AccountsFile string
+	// Organization (organization, --organization) reads from all accounts of the
+	// AWS organization: true or false. Default: false.
+	Organization bool
+	// OrganizationRole (organization_role) is the name of the role that is assumed
+	// in each account of the organization; a path before it, such as audit/reader,
+	// counts. Default: OrganizationAccountAccessRole.
+	OrganizationRole string
 
 	// File is the settings file that was read; empty when there is none.
 	File string

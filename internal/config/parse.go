@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"math"
+	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -72,6 +74,19 @@ func parseAccounts(v string) ([]string, bool) {
 }
 
 func isAccount(v string) bool { return len(v) == 12 && strings.Trim(v, "0123456789") == "" }
+
+// regionName is what AWS calls its regions; new ones appear every year.
+var regionName = regexp.MustCompile(`^[a-z]{2,5}(-[a-z]+)+-[0-9]{1,2}$`)
+
+func isRegion(v string) bool { return regionName.MatchString(v) }
+
+// roleName is an IAM role's name after its path (IAM API Reference, "CreateRole").
+var roleName = regexp.MustCompile(`^([!-.0-~]+/)*[\w+=,.@-]{1,64}$`)
+
+func isURL(v string) bool {
+	u, err := url.Parse(v)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+}
 
 func parseDates(v string) ([]string, bool) {
 	list := parseList(v)

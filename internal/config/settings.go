@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -193,5 +194,46 @@ var definitions = []definition{
 		allowed: "a folder", meaning: "folder with the user's own queries",
 		set: func(c *Config, v string) bool { c.QueriesDir = v; return true },
 		get: func(c *Config) string { return c.QueriesDir },
+	}, {
+		key: "aws_profile", flag: "profile",
+		allowed: "a profile of ~/.aws/config", meaning: "whose AWS credentials are used",
+		set: func(c *Config, v string) bool { c.AWSProfile = v; return true },
+		get: func(c *Config) string { return c.AWSProfile },
+	}, {
+		key:     "aws_region",
+		allowed: "an AWS region such as eu-west-3", meaning: "where AWS is asked what isn't regional",
+		set: func(c *Config, v string) bool { c.AWSRegion = v; return v == "" || isRegion(v) },
+		get: func(c *Config) string { return c.AWSRegion },
+	}, {
+		key: "endpoint_url", flag: "endpoint-url",
+		allowed: "an http or https URL", meaning: "what is asked instead of AWS",
+		set: func(c *Config, v string) bool { c.EndpointURL = v; return v == "" || isURL(v) },
+		get: func(c *Config) string { return c.EndpointURL },
+	}, {
+		key: "regions", flag: "regions",
+		allowed: "AWS regions such as eu-west-3,us-east-1", meaning: "regions to read from; all enabled ones when empty",
+		set: func(c *Config, v string) bool {
+			c.Regions = parseList(v)
+			return !slices.ContainsFunc(c.Regions, func(r string) bool { return !isRegion(r) })
+		},
+		get: func(c *Config) string { return strings.Join(c.Regions, ",") },
+	}, {
+		key: "accounts_file", flag: "accounts", path: true,
+		allowed: "a YAML file", meaning: "accounts to read from, and the roles to assume there",
+		set: func(c *Config, v string) bool { c.AccountsFile = v; return true },
+		get: func(c *Config) string { return c.AccountsFile },
+	}, {
+		key: "organization", flag: "organization", deflt: "false",
+		allowed: "true or false", meaning: "read from all accounts of the AWS organization",
+		set: func(c *Config, v string) (ok bool) { c.Organization, ok = parseBool(v); return ok },
+		get: func(c *Config) string { return strconv.FormatBool(c.Organization) },
+	}, {
+		key: "organization_role", deflt: "OrganizationAccountAccessRole",
+		allowed: "a role name, with its path", meaning: "role to assume in each account of the organization",
+		set: func(c *Config, v string) bool {
+			c.OrganizationRole = strings.Trim(v, "/")
+			return roleName.MatchString(c.OrganizationRole)
+		},
+		get: func(c *Config) string { return c.OrganizationRole },
 	},
 }

@@ -190,6 +190,8 @@ func (c *chain) link(d *Digest, path string, i int, present map[string]bool) {
 	}
 	before := c.files[i-1]
 	switch {
+	case before.name.Backfill && (d.Previous == nil || stem(d.Previous.Key) == before.stem):
+		// Only hours with late log files have one.
 	case d.Previous == nil:
 		c.v.find(c.g, Gap, path, "a chain starts with it: no digest tells of %s to %s: logging or validation was off",
 			before.name.Time.Format(time.RFC3339), d.Start.Format(time.RFC3339))

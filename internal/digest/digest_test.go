@@ -407,6 +407,9 @@ func TestBackfill(t *testing.T) {
 	from, to := hourOf(1)
 	f.digest("main backfill", from, to, late)
 	want(t, f.verify(), []string{}, span(0, 3))
+	from, to = hourOf(3) // backfills are rare, and so no gap
+	f.digest("main backfill", from, to)
+	want(t, f.verify(), []string{}, span(0, 3))
 	delete(f.files, late)
 	want(t, f.verify(), []string{"log file missing: " + path.Base(late)}, span(0, 0), span(2, 3))
 }

@@ -112,11 +112,11 @@ type lister struct {
 	o     S3Options
 	yield func(Batch) error
 
-	mu   sync.Mutex
-	any  bool
-	days []string // folders that hold folders of days: …/CloudTrail/REGION/
-	flat []string // folders of any other layout
-	next Batch    // being gathered
+	mu   sync.Mutex // guards what follows while folders are walked
+	any  bool       // something lies there
+	days []string   // folders that hold folders of days: …/CloudTrail/REGION/
+	flat []string   // folders of any other layout
+	next Batch      // being gathered
 }
 
 var (
@@ -124,23 +124,24 @@ var (
 	dayLayout    = regexp.MustCompile(`(^|/)CloudTrail/([^/]+)/$`)
 )
 
-// discover walks down to the folders of regions.
+// discover walks down to the folders of regions, level by level.
 func (l *lister) discover(ctx context.Context, prefix string) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(listers)
-	level := []string{prefix}
-	for len(level) > 0 {
+	for level := []string{prefix}; len(level) > 0; {
 		var (
 			mu   sync.Mutex
 			deep []string
 		)
+		g, gctx := errgroup.WithContext(ctx)
+		g.SetLimit(listers)
 		for _, p := range level {
 			if isDayLayout(p) {
+				l.mu.Lock()
 				l.days, l.any = append(l.days, p), true
+				l.mu.Unlock()
 				continue
 			}
 			g.Go(func() error {
-				below, err := l.folder(ctx, p)
+				below, err := l.folder(gctx, p)
 				mu.Lock()
 				defer mu.Unlock()
 				deep = append(deep, below...)
@@ -150,11 +151,9 @@ func (l *lister) discover(ctx context.Context, prefix string) error {
 		if err := g.Wait(); err != nil {
 			return err
 		}
-		g, ctx = errgroup.WithContext(ctx)
-		g.SetLimit(listers)
 		level = deep
 	}
-	return g.Wait()
+	return nil
 }
 
 func isDayLayout(prefix string) bool {
@@ -409,3 +408,70 @@ func (s *Skipped) add(o Skipped) {
 	s.Aggregated += o.Aggregated
 	s.Other += o.Other
 }
+
+// ListTrail lists all that lies below a folder of a bucket, digests too, as keys,
+// one day after the other or not. Only folders of days outside of o are left out.
+func ListTrail(ctx context.Context, b Bucket, prefix string, o S3Options, visit func(key string) error) error {
+	var list func(prefix string) error
+	keys := func(ask awsapi.ListInput, end string) error {
+		for {
+			page, err := b.List(ctx, ask)
+			if err != nil {
+				return err
+			}
+			for _, obj := range page.Objects {
+				if end != "" && obj.Key > end {
+					return nil
+				}
+				if err := visit(obj.Key); err != nil {
+					return err
+				}
+			}
+			if ask.Token = page.Token; page.Token == "" {
+				return nil
+			}
+		}
+	}
+	slashed := func(d event.Date) string { return strings.ReplaceAll(d.String(), "-", "/") }
+	list = func(prefix string) error {
+		if m := trailLayout.FindStringSubmatch(prefix); m != nil && regionFolder.MatchString(m[3]) {
+			ask, end := awsapi.ListInput{Prefix: prefix}, ""
+			if o.Since != 0 {
+				ask.After = prefix + slashed(o.Since-1) // files of the day before may be listed by this day's digests
+			}
+			if o.Until != 0 {
+				end = prefix + slashed(o.Until+2)
+			}
+			return keys(ask, end)
+		}
+		ask := awsapi.ListInput{Prefix: prefix, Delimiter: "/"}
+		var below []string
+		for {
+			page, err := b.List(ctx, ask)
+			if err != nil {
+				return err
+			}
+			below = append(below, page.Prefixes...)
+			if len(below) > maxFolders || slices.ContainsFunc(page.Prefixes, isYear) {
+				return keys(awsapi.ListInput{Prefix: prefix}, "")
+			}
+			for _, obj := range page.Objects {
+				if err := visit(obj.Key); err != nil {
+					return err
+				}
+			}
+			if ask.Token = page.Token; page.Token == "" {
+				break
+			}
+		}
+		for _, p := range below {
+			if err := list(p); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	return list(prefix)
+}
+
+var trailLayout = regexp.MustCompile(`(^|/)(CloudTrail|CloudTrail-Digest)/([^/]+)/$`)
