@@ -7,18 +7,18 @@ package coverage
 // by which all requests of a stream that is watched stay within 2.5 times one
 // reading, plus one a run:
 //
-//   - a run earns 1 request, an event that is new earns 2.4/50;
+//   - a run earns 1 request, an event that is new earns 2.45/50;
 //   - a request spends 1;
-//   - 1.1/50 for each event that still waits for its last re-read is kept back.
+//   - 1.05/50 for each event that still waits for its last re-read is kept back.
 //
 // Only what is less than 24 hours old is earned and spent for: a backfill is
 // settled by its first reading.
 const (
 	earnRun    = 1000
 	spend      = 1000
-	earnEvent  = 2400 / perPage
-	keepEvent  = 1100 / perPage
-	creditDays = 1 // of events, that may be saved
+	earnEvent  = 2450 / perPage
+	keepEvent  = 1050 / perPage
+	creditDays = 3 // of events, that may be saved
 )
 
 func (l *Ledger) earn() { l.bank(earnRun) }
@@ -40,12 +40,11 @@ func (l *Ledger) count(r *Read) {
 		}
 	}
 	span := r.Span
-	if r.Begun-span.To < 24*hour {
+	fresh, again := r.Begun-span.To < 24*hour, l.covered.at(span.From) != unread
+	if fresh || again {
 		l.bank(int64(len(r.New))*earnEvent - int64(r.Requests)*spend)
-		l.learn(span, int64(r.Events))
-	} else if l.covered.at(span.From) != unread {
-		l.bank(-int64(r.Requests) * spend)
-	} else if l.rate == 0 {
+	}
+	if fresh || l.rate == 0 {
 		l.learn(span, int64(r.Events))
 	}
 }
@@ -62,18 +61,50 @@ func (l *Ledger) learn(s Span, events int64) {
 	l.rate += events - l.rate*s.Len()/day
 }
 
-// affordable returns from where to read what is new and, below it, what is due
-// for an early re-read, as far down as the budget allows.
-func (l *Ledger) affordable(top Span, now int64) int64 {
-	if l.rate == 0 {
-		return top.From
-	}
-	waiting := int64(0)
+// spare is how many events early re-reads may return now, beyond those expected in
+// what has to be read.
+func (l *Ledger) spare(must Span) int64 {
+	waiting := l.expected(must)
 	for _, q := range l.covered {
 		if q.state < settled {
 			waiting += l.expected(q.Span)
 		}
 	}
-	events := (l.credit - waiting*keepEvent - spend) * perPage / spend
-	return max(now-events*day/l.rate, 0)
+	return max((l.credit-waiting*keepEvent-spend)*perPage/spend-l.expected(must), 0)
+}
+
+// downTo returns from where on to read when top is new: as far below it as there
+// are seconds due after 10 minutes, or that soon will be, and the budget goes. The
+// newest come first because most late events are minutes late.
+func (l *Ledger) downTo(top Span, now int64) int64 {
+	for _, q := range l.covered.within(Span{now - hour, top.From}) {
+		if q.state != read {
+			continue
+		}
+		if l.rate == 0 {
+			return q.From
+		}
+		return max(q.From, top.From-l.spare(top)*day/l.rate)
+	}
+	return top.From
+}
+
+// hourDue returns what is due for the re-read after 1 hour, once it fills pages
+// or is 3 hours old, if what the newest left of the budget is enough; or nothing.
+func (l *Ledger) hourDue(reach Span, now int64) Span {
+	var due Span
+	for _, q := range l.covered.within(reach.Cut(Span{now - 24*hour, now - hour})) {
+		if q.state == unread || q.state >= read1h {
+			continue
+		}
+		if due.Empty() {
+			due.From = q.From
+		}
+		due.To = q.To
+	}
+	n := l.expected(due)
+	if n+perPage > l.spare(Span{}) || n < 2*perPage && now-due.From < 3*hour {
+		return Span{}
+	}
+	return due
 }

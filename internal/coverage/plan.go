@@ -32,7 +32,7 @@ const (
 	expiresSoon = 24 * hour
 	// settleBatch pages are re-read at once after 24 hours, or what there is
 	// after settleAtLast: a page that is half full is a request all the same.
-	settleBatch  = 10
+	settleBatch  = 20
 	settleAtLast = 48 * hour
 )
 
@@ -72,7 +72,7 @@ func (l *Ledger) plan(now int64) []Task {
 			span := Span{min(lowest, top.From), top.To}
 			need := top
 			if top.To == reach.To {
-				need.From = min(need.From, l.affordable(top, now))
+				need.From = l.downTo(top, now)
 			}
 			add(Newest, span, need)
 		}
@@ -80,7 +80,7 @@ func (l *Ledger) plan(now int64) []Task {
 		add(Expiring, old.Cut(Span{reach.From, urgent}), old.Cut(Span{reach.From, urgent}))
 		add(Backfill, old.Cut(Span{urgent, recent.From}), old.Cut(Span{urgent, recent.From}))
 	}
-	for _, due := range l.settleDue(reach, now) {
+	for _, due := range append(l.settleDue(reach, now), l.hourDue(reach, now)) {
 		add(Reread, due, due)
 	}
 	return tasks
