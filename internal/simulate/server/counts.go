@@ -2,7 +2,6 @@ package server
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 
 	"github.com/iamtrack/iamtrack/internal/simulate"
@@ -93,14 +92,17 @@ func (s *Server) ResetCounts() {
 	clear(s.served)
 }
 
-// Served returns how often each event was given out by LookupEvents, broken
-// answers included, if Options.KeepServed is set.
-func (s *Server) Served() map[simulate.Stream]map[[16]byte]int {
+// Served returns how often each event was given out by LookupEvents, by stream and
+// id, broken answers included, if Options.KeepServed is set.
+func (s *Server) Served() map[simulate.Stream]map[string]int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := make(map[simulate.Stream]map[[16]byte]int, len(s.served))
+	all := make(map[simulate.Stream]map[string]int, len(s.served))
 	for k, m := range s.served {
-		all[k] = maps.Clone(m)
+		all[k] = make(map[string]int, len(m))
+		for id, n := range m {
+			all[k][uuidText(id)] = n
+		}
 	}
 	return all
 }

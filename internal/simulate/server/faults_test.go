@@ -184,7 +184,7 @@ func allSources(w *simulate.World) []string {
 	return list
 }
 
-func total(m map[simulate.Stream][][16]byte, account, region string) (n int) {
+func total(m map[simulate.Stream][]string, account, region string) (n int) {
 	for s, list := range m {
 		if s.Account == account && s.Region == region {
 			n += len(list)

@@ -277,7 +277,7 @@ func (s *Server) visible(e simulate.Entry, now time.Time, f *Faults) bool {
 // Visible returns the ids of all events that LookupEvents would give out now in a
 // region that nothing is denied in, of the sources (none: simulate.CollectSources)
 // and of [from, to), by stream, in time order.
-func (s *Server) Visible(from, to time.Time, sources ...string) map[simulate.Stream][][16]byte {
+func (s *Server) Visible(from, to time.Time, sources ...string) map[simulate.Stream][]string {
 	if len(sources) == 0 {
 		sources = simulate.CollectSources
 	}
@@ -286,11 +286,11 @@ func (s *Server) Visible(from, to time.Time, sources ...string) map[simulate.Str
 		wanted[source] = true
 	}
 	f, now := s.Faults(), s.now()
-	found := map[simulate.Stream][][16]byte{}
+	found := map[simulate.Stream][]string{}
 	oldest := now.AddDate(0, 0, -keptDays).Unix()
 	for e := range s.world.Recorded(from, to) {
 		if wanted[e.Source()] && e.Unix() >= oldest && s.visible(e, now, &f) {
-			found[e.Stream()] = append(found[e.Stream()], e.ID())
+			found[e.Stream()] = append(found[e.Stream()], uuidText(e.ID()))
 		}
 	}
 	return found
