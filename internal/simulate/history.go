@@ -147,7 +147,7 @@ type historyDay struct {
 }
 
 // History returns an index of the world that keeps about limit events planned at
-// a time; 0 means 400,000 (some 200 MB at most).
+// a time; 0 means 400,000 (some 250 MB).
 func (w *World) History(limit int) *History {
 	if limit <= 0 {
 		limit = 400_000
