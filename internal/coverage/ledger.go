@@ -194,10 +194,11 @@ func (l *Ledger) setNote(s Span, n note) {
 			return
 		}
 		if i := len(out) - 1; i >= 0 && out[i].To == n.From && out[i].reason == n.reason {
-			// One line for one reason: the words of the latest try.
-			if n.at < out[i].at {
-				n.detail, n.at = out[i].detail, out[i].at
+			// One line for one reason: the words of the latest try that had any.
+			if n.detail == "" || n.at < out[i].at {
+				n.detail = out[i].detail
 			}
+			n.at = max(n.at, out[i].at)
 			n.From = out[i].From
 			out[i] = n
 			return
