@@ -29,6 +29,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/smithy-go/logging"
 	"github.com/aws/smithy-go/middleware"
 )
 
@@ -88,6 +89,7 @@ func Open(ctx context.Context, c Config) (*Session, error) {
 		config.WithHTTPClient(client),
 		config.WithAPIOptions([]func(*middleware.Stack) error{observe(c.Record)}),
 		config.WithDefaultRegion(fallbackRegion),
+		config.WithLogger(logging.Nop{}), // what matters comes as an error
 	}
 	if c.Profile != "" {
 		options = append(options, config.WithSharedConfigProfile(c.Profile))
