@@ -64,6 +64,25 @@ type Collector struct {
 	clock serverClock
 	mu    sync.Mutex
 	known map[Account]discovered
+	pace  map[Account]map[string]*limiter // by region; kept, for what they learned
+}
+
+// limiter returns the limiter of an account and region.
+func (c *Collector) limiter(a Account, region string) *limiter {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.pace == nil {
+		c.pace = map[Account]map[string]*limiter{}
+	}
+	if c.pace[a] == nil {
+		c.pace[a] = map[string]*limiter{}
+	}
+	l := c.pace[a][region]
+	if l == nil {
+		l = newLimiter()
+		c.pace[a][region] = l
+	}
+	return l
 }
 
 // discovered is what is to be read of an account, as it was at some time.
@@ -297,7 +316,8 @@ func (r *run) region(ctx context.Context, a Account, account, name string, strea
 		err = errors.Join(err, lease.Release(context.WithoutCancel(ctx)))
 	}()
 	reg := &region{
-		account: a, name: name, limiter: newLimiter(), sink: r.sink, clock: &r.clock, started: time.Now(), active: map[*slice]struct{}{}, cuts: map[coverage.Stream]int{},
+		account: a, name: name, limiter: r.limiter(a, name), sink: r.sink, clock: &r.clock, started: time.Now(), active: map[*slice]struct{}{}, cuts: map[coverage.Stream]int{}, pages: map[coverage.Stream]int{},
+		first:  slices.Clone(streams),
 		failed: map[coverage.Stream]failure{}, wake: make(chan struct{}, 1),
 		stats: RegionStats{AccountID: account, Region: name, Streams: len(streams)},
 	}
@@ -314,34 +334,41 @@ func (r *run) region(ctx context.Context, a Account, account, name string, strea
 }
 
 // readRegion plans and reads: first the newest, of which a sparse stream's first
-// page brings all there is, then what is still missing.
+// page brings all there is, then what the stream still lacks.
 func (r *run) readRegion(ctx context.Context, reg *region, streams []coverage.Stream) error {
-	for _, newest := range []bool{true, false} {
-		now := r.clock.now().Unix()
-		ledgers := make([]*coverage.Ledger, 0, len(streams))
-		for _, s := range streams {
-			err := r.Store.UpdateStream(ctx, s, func(l *coverage.Ledger) error {
-				if newest {
-					l.Begin(now)
-				}
-				ledgers = append(ledgers, l)
-				return nil
-			})
-			if err != nil {
-				return fmt.Errorf("plan the reading of %s: %w", s, err)
-			}
-		}
-		tasks := slices.DeleteFunc(coverage.Plan(now, ledgers), func(t coverage.Task) bool {
-			return (t.Kind == coverage.Newest) != newest
-		})
-		if err := reg.run(ctx, tasks); err != nil {
-			return err
-		}
+	first, err := r.plan(ctx, streams, true)
+	if err != nil {
+		return err
+	}
+	err = reg.run(ctx, first, func(ctx context.Context, done []coverage.Stream) ([]coverage.Task, error) {
 		if err := r.sink.flush(ctx); err != nil {
-			return err
+			return nil, err
+		}
+		return r.plan(ctx, done, false)
+	})
+	return errors.Join(err, r.sink.flush(ctx))
+}
+
+// plan returns the tasks of some streams: those of the newest events at the start
+// of a run, later all others.
+func (r *run) plan(ctx context.Context, streams []coverage.Stream, start bool) ([]coverage.Task, error) {
+	now := r.clock.now().Unix()
+	ledgers := make([]*coverage.Ledger, 0, len(streams))
+	for _, s := range streams {
+		err := r.Store.UpdateStream(ctx, s, func(l *coverage.Ledger) error {
+			if start {
+				l.Begin(now)
+			}
+			ledgers = append(ledgers, l)
+			return nil
+		})
+		if err != nil {
+			return nil, fmt.Errorf("plan the reading of %s: %w", s, err)
 		}
 	}
-	return nil
+	return slices.DeleteFunc(coverage.Plan(now, ledgers), func(t coverage.Task) bool {
+		return (t.Kind == coverage.Newest) != start
+	}), nil
 }
 
 // bookFailures writes to the ledgers why streams could not be read.

@@ -56,7 +56,7 @@ func (l *limiter) ok() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.since++
-	step, every := 0.25, 4
+	step, every := 0.4, 4
 	switch {
 	case l.refused == 0 && l.rate == startRate:
 		every = 12

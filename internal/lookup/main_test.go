@@ -1,9 +1,13 @@
 package lookup_test
 
 import (
+	"context"
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/iamtrack/iamtrack/internal/event"
+	"github.com/iamtrack/iamtrack/internal/lake"
 )
 
 // The AWS settings of whoever runs the tests are not theirs.
@@ -14,6 +18,13 @@ func TestMain(m *testing.M) {
 				panic(err)
 			}
 		}
+	}
+	// What packages make once and share, compressors, must not belong to a bubble.
+	b := lake.New(lake.OpenMem(), lake.Options{})
+	e := event.Event{EventID: strings.Repeat("warm up ", 100), AccountID: "111122223333", RequestParameters: strings.Repeat("warm up ", 100)}
+	_, _, err := b.Merge(context.Background(), e.Date(), lake.Input{Events: func(yield func(event.Event, error) bool) { yield(e, nil) }})
+	if err != nil {
+		panic(err)
 	}
 	os.Exit(m.Run())
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"time"
 
@@ -17,8 +18,9 @@ const (
 	maxSlots = 12
 	// A slice is cut in two for a reader that has nothing to do if it is
 	// expected to have this many pages left: each cut costs about one page more.
-	// The first few cuts of a stream may be finer.
-	cutPages, fineCutPages, fineCuts = 40, 8, 8
+	// Some cuts of a stream may be finer: the first few, and one for each so many
+	// pages that were read.
+	cutPages, fineCutPages, fineCuts, pagesPerCut = 40, 3, 8, 30
 	// maxRestarts bounds how often a slice is begun anew without having got
 	// further, maxEmpty the empty pages in a row that say "go on".
 	maxRestarts, maxEmpty = 8, 200
@@ -39,8 +41,10 @@ type region struct {
 
 	mu      sync.Mutex
 	queue   []coverage.Task
+	first   []coverage.Stream // of which more is to be planned yet
 	active  map[*slice]struct{}
 	cuts    map[coverage.Stream]int
+	pages   map[coverage.Stream]int // answers
 	failed  map[coverage.Stream]failure
 	latency float64 // seconds, smoothed
 	stats   RegionStats
@@ -76,9 +80,11 @@ func (s *slice) pagesLeft() float64 {
 	return density * float64(s.bottom-s.Need.From) / awsapi.MaxPage
 }
 
-// run reads tasks. It returns an error only when nothing can go on: the context
-// ended, or the sink is broken.
-func (r *region) run(ctx context.Context, tasks []coverage.Task) error {
+// run reads tasks. As soon as a stream has no task left, and some request more
+// could be under way, refill is asked, once, for further tasks of such streams.
+// It returns an error only when nothing can go on: the context ended, or the sink
+// or refill is broken.
+func (r *region) run(ctx context.Context, tasks []coverage.Task, refill func(context.Context, []coverage.Stream) ([]coverage.Task, error)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	r.mu.Lock()
@@ -87,8 +93,9 @@ func (r *region) run(ctx context.Context, tasks []coverage.Task) error {
 	var readers sync.WaitGroup
 	defer readers.Wait()
 	for {
-		s, idle := r.next()
-		if s != nil {
+		s, done, idle := r.next()
+		switch {
+		case s != nil:
 			readers.Go(func() {
 				if err := r.read(ctx, s); err != nil {
 					cancel(err)
@@ -96,8 +103,16 @@ func (r *region) run(ctx context.Context, tasks []coverage.Task) error {
 				r.finished(s)
 			})
 			continue
-		}
-		if idle || ctx.Err() != nil {
+		case len(done) > 0 && ctx.Err() == nil:
+			more, err := refill(ctx, done)
+			if err != nil {
+				return err
+			}
+			r.mu.Lock()
+			r.queue = append(r.queue, more...)
+			r.mu.Unlock()
+			continue
+		case idle || ctx.Err() != nil:
 			readers.Wait()
 			return context.Cause(ctx)
 		}
@@ -108,26 +123,41 @@ func (r *region) run(ctx context.Context, tasks []coverage.Task) error {
 	}
 }
 
-// next returns the slice to read next, or nil when there is none for now; idle
-// says that nothing is left at all.
-func (r *region) next() (s *slice, idle bool) {
+// next returns the slice to read next; or the streams that are done with what was
+// planned first; or nothing for now; idle says that nothing is left at all.
+func (r *region) next() (s *slice, done []coverage.Stream, idle bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for len(r.queue) > 0 && r.isDead(r.queue[0].Stream) {
 		r.queue = r.queue[1:]
 	}
 	if len(r.active) >= r.slots() {
-		return nil, false
+		return nil, nil, false
 	}
 	if len(r.queue) > 0 {
 		t := r.queue[0]
 		r.queue = r.queue[1:]
 		s = newSlice(t.Stream, coverage.NewSlice(t.Span, t.Need))
-	} else if s = r.cut(); s == nil {
-		return nil, len(r.active) == 0
+	} else {
+		busy := map[coverage.Stream]bool{}
+		for a := range r.active {
+			busy[a.stream] = true
+		}
+		r.first = slices.DeleteFunc(r.first, func(f coverage.Stream) bool {
+			if !busy[f] && !r.isDead(f) {
+				done = append(done, f)
+			}
+			return !busy[f]
+		})
+		if len(done) > 0 {
+			return nil, done, false
+		}
+		if s = r.cut(); s == nil {
+			return nil, nil, len(r.active) == 0
+		}
 	}
 	r.active[s] = struct{}{}
-	return s, false
+	return s, nil, false
 }
 
 func (r *region) isDead(s coverage.Stream) bool {
@@ -137,7 +167,11 @@ func (r *region) isDead(s coverage.Stream) bool {
 
 // slots is how many requests must be under way for the rate to be reached.
 func (r *region) slots() int {
-	return min(maxSlots, int(math.Ceil(r.limiter.current()*r.latency))+1)
+	latency := r.latency
+	if latency == 0 {
+		latency = 2 // of a region that has not answered yet
+	}
+	return min(maxSlots, int(math.Ceil(r.limiter.current()*latency))+1)
 }
 
 // cut takes the older half of the slice with most left to read, at a full hour
@@ -153,7 +187,7 @@ func (r *region) cut() *slice {
 		return nil
 	}
 	enough := float64(cutPages)
-	if r.cuts[most.stream] < fineCuts {
+	if r.cuts[most.stream] < fineCuts+r.pages[most.stream]/pagesPerCut {
 		enough = fineCutPages
 	}
 	from := most.Need.From
@@ -269,6 +303,7 @@ func (r *region) advance(s *slice, page *awsapi.Page) (got coverage.Span, done b
 	}
 	s.seen += len(page.Records)
 	r.stats.Events += len(page.Records)
+	r.pages[s.stream]++
 	got = s.Page(oldest, more)
 	s.bottom = got.From
 	return got, !more || s.Done()

@@ -2,8 +2,6 @@ package lookup_test
 
 import (
 	"context"
-	"encoding/hex"
-	"fmt"
 	"testing"
 	"time"
 
@@ -150,8 +148,8 @@ func (w *world) check(from, to time.Time) {
 	for s, ids := range want {
 		for _, id := range ids {
 			n++
-			if !got[s][uuid(id)] {
-				w.t.Errorf("%v: event %s is missing", s, uuid(id))
+			if !got[s][id] {
+				w.t.Errorf("%v: event %s is missing", s, id)
 			}
 		}
 	}
@@ -165,11 +163,6 @@ func (w *world) check(from, to time.Time) {
 	if have != n {
 		w.t.Errorf("%d events are stored, the account shows %d", have, n)
 	}
-}
-
-func uuid(b [16]byte) string {
-	h := hex.EncodeToString(b[:])
-	return fmt.Sprintf("%s-%s-%s-%s-%s", h[:8], h[8:12], h[12:16], h[16:20], h[20:])
 }
 
 // checkCovered checks that the ledgers have all of [from, to), of every stream
