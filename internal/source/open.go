@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"sync"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -56,7 +57,10 @@ func Open(ctx context.Context, f File, stdin io.Reader) (*Reader, error) {
 		r.close = append(r.close, c.Close)
 	}
 	r.packed = &counter{r: in}
-	buf := bufio.NewReaderSize(r.packed, readBuffer)
+	u := unpackers.Get().(*unpacker)
+	u.in.Reset(r.packed)
+	r.close = append(r.close, func() error { u.release(); return nil })
+	buf := u.in
 	head, err := buf.Peek(4)
 	if err != nil && !errors.Is(err, io.EOF) {
 		_ = r.Close()
@@ -64,13 +68,11 @@ func Open(ctx context.Context, f File, stdin io.Reader) (*Reader, error) {
 	}
 	switch {
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
-		z, err := gzip.NewReader(buf)
-		if err != nil {
+		if err := u.gzip.Reset(buf); err != nil {
 			_ = r.Close()
 			return nil, fmt.Errorf("gzip: %w", err)
 		}
-		r.r, r.zipped = z, true
-		r.close = append(r.close, z.Close)
+		r.r, r.zipped = &u.gzip, true
 	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
 		z, err := zstd.NewReader(buf, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(zstdWindow))
 		if err != nil {
@@ -83,6 +85,20 @@ func Open(ctx context.Context, f File, stdin io.Reader) (*Reader, error) {
 		r.r = buf
 	}
 	return r, nil
+}
+
+// unpacker is what unpacking a file takes, kept for the next: a trail has very
+// many small files.
+type unpacker struct {
+	in   *bufio.Reader
+	gzip gzip.Reader
+}
+
+var unpackers = sync.Pool{New: func() any { return &unpacker{in: bufio.NewReaderSize(nil, readBuffer)} }}
+
+func (u *unpacker) release() {
+	u.in.Reset(nil) // nothing of the file is held on to
+	unpackers.Put(u)
 }
 
 // input opens what a path names. Only what it opened, or made, is an io.Closer.
@@ -160,9 +176,14 @@ func (r *Reader) Close() error {
 	for i := len(r.close) - 1; i >= 0; i-- {
 		errs = append(errs, r.close[i]())
 	}
-	r.close = nil
+	r.close, r.r = nil, closed{}
 	return errors.Join(errs...)
 }
+
+// closed is what is read of a closed file.
+type closed struct{}
+
+func (closed) Read([]byte) (int, error) { return 0, fs.ErrClosed }
 
 type counter struct {
 	r io.Reader
