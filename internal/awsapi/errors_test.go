@@ -1,0 +1,252 @@
+package awsapi_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/iamtrack/iamtrack/internal/awsapi"
+)
+
+func lookup(t *testing.T, s *awsapi.Session, region string) error {
+	t.Helper()
+	_, err := s.Own().Lookup(t.Context(), region, awsapi.LookupInput{Start: time.Unix(0, 0), End: time.Unix(60, 0)})
+	return err
+}
+
+func TestErrorsSayWhatToDo(t *testing.T) {
+	cases := map[string]struct {
+		status        int
+		code, message string
+		want          error
+		says          []string
+		scp           bool
+	}{
+		"throttled": {400, "ThrottlingException", "Rate exceeded", awsapi.ErrThrottled, []string{"too many requests", "eu-west-3"}, false},
+		"denied": {400, "AccessDeniedException", "User: arn:aws:iam::111122223333:user/u is not authorized to perform: cloudtrail:LookupEvents because no identity-based policy allows the cloudtrail:LookupEvents action",
+			awsapi.ErrDenied, []string{"access denied", "cloudtrail:LookupEvents", "permit it to the caller"}, false},
+		"denied by the organization": {400, "AccessDeniedException", "User: arn:aws:iam::111122223333:user/u is not authorized to perform: cloudtrail:LookupEvents with an explicit deny in a service control policy",
+			awsapi.ErrDenied, []string{"service control policy", "cloudtrail:LookupEvents", "regions"}, true},
+		"token":        {400, "InvalidNextTokenException", "Invalid token", awsapi.ErrTokenExpired, []string{"page token expired"}, false},
+		"expired":      {400, "ExpiredTokenException", "The security token included in the request is expired", awsapi.ErrCredentialsExpired, []string{"aws sso login --profile"}, false},
+		"key unknown":  {400, "UnrecognizedClientException", "The security token included in the request is invalid.", awsapi.ErrBadCredentials, []string{"access key", "aws_region"}, false},
+		"opt in":       {400, "OptInRequired", "not subscribed", awsapi.ErrRegionDisabled, []string{"enable it", "regions"}, false},
+		"unavailable":  {503, "ServiceUnavailable", "", awsapi.ErrUnavailable, []string{"service unavailable"}, false},
+		"other":        {400, "InvalidTimeRangeException", "start \x1b[31mafter end", nil, []string{"InvalidTimeRangeException: start \ufffd[31mafter end"}, false},
+		"status alone": {403, "", "", awsapi.ErrDenied, []string{"cloudtrail:LookupEvents"}, false},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			now := time.Now().UTC().Truncate(time.Second)
+			f := newFake(t, func(w http.ResponseWriter, _ request) {
+				w.Header().Set("Date", now.Format(http.TimeFormat))
+				refuse(w, c.status, c.code, c.message)
+			})
+			err := lookup(t, open(t, f), "eu-west-3")
+			var e *awsapi.Error
+			if !errors.As(err, &e) {
+				t.Fatalf("error %T %v", err, err)
+			}
+			if c.want != nil && !errors.Is(err, c.want) {
+				t.Errorf("%v isn't %v", err, c.want)
+			}
+			says := c.says
+			if name == "expired" {
+				says = []string{"aws sso login"}
+			}
+			for _, s := range append(says, "read CloudTrail events in eu-west-3") {
+				if !strings.Contains(err.Error(), s) {
+					t.Errorf("%q doesn't say %q", err, s)
+				}
+			}
+			if e.SCP != c.scp || !e.ServerTime.Equal(now) || strings.ContainsAny(err.Error(), "\x1b\n") {
+				t.Errorf("%+v", e)
+			}
+			if n := len(f.requests()); n != 1 && name != "expired" {
+				t.Errorf("%d requests: retries are the caller's", n)
+			}
+		})
+	}
+}
+
+func TestRegionThatIsntEnabled(t *testing.T) {
+	f := newFake(t, func(w http.ResponseWriter, r request) {
+		if r.Region == "me-central-1" {
+			refuse(w, 400, "UnrecognizedClientException", "The security token included in the request is invalid.")
+			return
+		}
+		answerJSON(w, map[string]any{})
+	})
+	s := open(t, f)
+	if err := lookup(t, s, "us-east-1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := lookup(t, s, "me-central-1"); !errors.Is(err, awsapi.ErrRegionDisabled) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestNoConnection(t *testing.T) {
+	f := newFake(t, func(http.ResponseWriter, request) {})
+	s := open(t, f)
+	f.Close()
+	if err := lookup(t, s, "us-east-1"); !errors.Is(err, awsapi.ErrNetwork) || !strings.Contains(err.Error(), "endpoint_url") {
+		t.Errorf("error %v", err)
+	}
+	reset := newFake(t, func(w http.ResponseWriter, _ request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err == nil {
+			_ = conn.Close()
+		}
+	})
+	if err := lookup(t, open(t, reset), "us-east-1"); !errors.Is(err, awsapi.ErrNetwork) {
+		t.Errorf("error %v", err)
+	}
+	if n := len(reset.requests()); n > 2 { // net/http itself repeats a request on a connection that was idle
+		t.Errorf("%d requests", n)
+	}
+}
+
+func TestAnEndedContextIsNotAnError(t *testing.T) {
+	stop := errors.New("interrupted")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	f := newFake(t, func(w http.ResponseWriter, _ request) { cancel(stop); answerJSON(w, map[string]any{}) })
+	s := open(t, f)
+	cancel(stop)
+	_, err := s.Own().Lookup(ctx, "us-east-1", awsapi.LookupInput{})
+	if !errors.Is(err, stop) || awsapi.KindOf(err) != awsapi.Other {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestNoCredentials(t *testing.T) {
+	f := newFake(t, func(w http.ResponseWriter, _ request) { answerJSON(w, map[string]any{}) })
+	s := open(t, f, func(c *awsapi.Config) { c.Keys = nil })
+	if err := lookup(t, s, "us-east-1"); !errors.Is(err, awsapi.ErrNoCredentials) || !strings.Contains(err.Error(), "AWS_PROFILE") {
+		t.Errorf("error %v", err)
+	}
+	if n := len(f.requests()); n != 0 {
+		t.Errorf("%d requests", n)
+	}
+	if _, err := awsapi.Open(t.Context(), awsapi.Config{Profile: "nobody"}); err == nil || !strings.Contains(err.Error(), `"nobody"`) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// A clock that is wrong costs one request: the SDK signs again with the server's
+// time, and from then on at once.
+func TestWrongClockIsMended(t *testing.T) {
+	server := time.Now().Add(3 * time.Hour).UTC().Truncate(time.Second)
+	f := newFake(t, func(w http.ResponseWriter, r request) {
+		w.Header().Set("Date", server.Format(http.TimeFormat))
+		if server.Sub(r.SignedAt).Abs() > 5*time.Minute {
+			refuse(w, 400, "InvalidSignatureException", "Signature expired")
+			return
+		}
+		answerJSON(w, map[string]any{})
+	})
+	s := open(t, f)
+	for range 2 {
+		if err := lookup(t, s, "us-east-1"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := len(f.requests()); n != 3 {
+		t.Errorf("%d requests", n)
+	}
+	broken := newFake(t, func(w http.ResponseWriter, _ request) {
+		w.Header().Set("Date", server.Format(http.TimeFormat))
+		refuse(w, 400, "InvalidSignatureException", "Signature expired")
+	})
+	if err := lookup(t, open(t, broken), "us-east-1"); !errors.Is(err, awsapi.ErrClockSkew) || !strings.Contains(err.Error(), server.Format(time.RFC3339)) {
+		t.Errorf("error %v", err)
+	}
+}
+
+const assumed = `<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials>
+<AccessKeyId>ASIA%d</AccessKeyId><SecretAccessKey>s</SecretAccessKey><SessionToken>t</SessionToken><Expiration>%s</Expiration>
+</Credentials><AssumedRoleUser><Arn>arn:aws:sts::444455556666:assumed-role/reader/iamtrack</Arn><AssumedRoleId>AROA:iamtrack</AssumedRoleId></AssumedRoleUser></AssumeRoleResult></AssumeRoleResponse>`
+
+// A role's credentials that AWS refuses as expired are fetched anew, once.
+func TestExpiredCredentialsAreFetchedAnew(t *testing.T) {
+	issued := 0
+	f := newFake(t, func(w http.ResponseWriter, r request) {
+		switch {
+		case r.Operation == "AssumeRole":
+			issued++
+			w.Header().Set("Content-Type", "text/xml")
+			_, _ = fmt.Fprintf(w, assumed, issued, time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
+		case r.KeyID == "ASIA1":
+			refuse(w, 400, "ExpiredTokenException", "expired")
+		default:
+			answerJSON(w, map[string]any{})
+		}
+	})
+	s := open(t, f)
+	spec := awsapi.AccountSpec{AccountID: "444455556666", RoleARN: "arn:aws:iam::444455556666:role/reader", ExternalID: "e-1"}
+	if _, err := s.Assume(spec).Lookup(t.Context(), "eu-west-3", awsapi.LookupInput{}); err != nil {
+		t.Fatal(err)
+	}
+	if issued != 2 || !strings.Contains(f.requests()[0].Body, "ExternalId=e-1") {
+		t.Errorf("%d sessions, %+v", issued, f.requests()[0])
+	}
+}
+
+func TestRoleThatCantBeAssumed(t *testing.T) {
+	f := newFake(t, func(w http.ResponseWriter, _ request) {
+		w.WriteHeader(403)
+		_, _ = fmt.Fprint(w, `<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>User: arn:aws:iam::111122223333:user/u is not authorized to perform: sts:AssumeRole on resource: arn:aws:iam::444455556666:role/reader</Message></Error></ErrorResponse>`)
+	})
+	s := open(t, f)
+	_, err := s.Assume(awsapi.AccountSpec{AccountID: "444455556666", RoleARN: "arn:aws:iam::444455556666:role/reader"}).Lookup(t.Context(), "eu-west-3", awsapi.LookupInput{})
+	if !errors.Is(err, awsapi.ErrDenied) {
+		t.Fatalf("error %v", err)
+	}
+	for _, s := range []string{"sts:AssumeRole on arn:aws:iam::444455556666:role/reader", "trust policy", "account 444455556666"} {
+		if !strings.Contains(err.Error(), s) {
+			t.Errorf("%q doesn't say %q", err, s)
+		}
+	}
+}
+
+func TestReadAccounts(t *testing.T) {
+	write := func(text string) string {
+		p := filepath.Join(t.TempDir(), "accounts.yaml")
+		if err := os.WriteFile(p, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	list, err := awsapi.ReadAccounts(write(`
+- role_arn: arn:aws:iam::011122223333:role/audit/reader
+  name: production
+  external_id: x
+  regions: [eu-west-3, us-east-1]
+- account_id: "444455556666"
+`))
+	if err != nil || len(list) != 2 || list[0].AccountID != "011122223333" || len(list[0].Regions) != 2 || list[1].RoleARN != "" {
+		t.Errorf("%+v, %v", list, err)
+	}
+	for text, says := range map[string]string{
+		"":                 "must be a list",
+		"[]":               "empty",
+		"- name: x":        "role_arn or account_id is missing",
+		"- role_arn: x":    "no role's ARN",
+		"- account_id: 12": "12 digits",
+		"- account: 12":    "field account not found",
+		"accounts: []":     "must be a list",
+		"- account_id: \"111122223333\"\n- account_id: \"111122223333\"":                   "already account 1",
+		"- {account_id: \"111122223333\", external_id: x}":                                 "goes with role_arn",
+		"- {account_id: \"111122223333\", role_arn: \"arn:aws:iam::444455556666:role/r\"}": "account_id says",
+	} {
+		if _, err := awsapi.ReadAccounts(write(text)); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+}
