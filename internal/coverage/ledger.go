@@ -114,13 +114,10 @@ func (l *Ledger) Mark(r Read) {
 		return
 	}
 	l.LastError, l.LastErrorAt = "", 0
-	rest := span
+	l.raise(span, read)
 	for _, a := range ages {
-		aged := rest.Cut(Span{rest.From, r.Begun - a.after})
-		l.raise(aged, a.to)
-		rest.From = max(rest.From, aged.To)
+		l.raise(span.Cut(Span{span.From, r.Begun - a.after}), a.to)
 	}
-	l.raise(rest, read)
 	l.covered = l.covered.coarsen()
 }
 

@@ -33,7 +33,7 @@ const (
 	// settleBatch pages are re-read at once after 24 hours, or what there is
 	// after settleAtLast: a page that is half full is a request all the same.
 	settleBatch  = 20
-	settleAtLast = 48 * hour
+	settleAtLast = 36 * hour
 )
 
 // Plan returns what to read at now, in order: by kind, then by source as rank

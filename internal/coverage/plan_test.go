@@ -77,7 +77,7 @@ func TestRereads(t *testing.T) {
 	c.run(l, t0)
 	last := int64(t0)
 	for _, after := range []int64{10 * 60, hour, day} {
-		now := int64(t0 + after)
+		now := t0 + after
 		l.Begin(now)
 		tasks := coverage.Plan(now, []*coverage.Ledger{l})
 		// All that was not a day old at the last run has something to gain.

@@ -83,9 +83,9 @@ func (c *cloud) run(l *coverage.Ledger, now int64) {
 }
 
 // A week of watching, at any density: requests stay within 2.5 times one reading
-// plus one per run; all is read, settled after two days, and the state is small.
+// plus one per run; all is read, settled after a day and a half, and the state is small.
 func TestWatchBudget(t *testing.T) {
-	for _, perHour := range []float64{0, 0.2, 1, 2.2, 3, 10, 40, 100, 300, 600, 1000, 3000} {
+	for _, perHour := range []float64{0, 0.2, 1, 2.1, 2.5, 3, 10, 25, 60, 100, 200, 300, 600, 1000, 3000} {
 		for _, delay := range []int64{0, 300} {
 			t.Run(fmt.Sprintf("%v an hour, delay %d", perHour, delay), func(t *testing.T) {
 				const days = 7
@@ -106,8 +106,8 @@ func TestWatchBudget(t *testing.T) {
 					}
 				}
 				now -= 300
-				if level := l.Level(coverage.Span{From: t0, To: now - 48*hour}); level != coverage.Settled {
-					t.Errorf("after two days all is %v", level)
+				if level := l.Level(coverage.Span{From: t0, To: now - 37*hour}); level != coverage.Settled {
+					t.Errorf("after 37 hours all is %v", level)
 				}
 				one := float64(len(c.at))/50 + 1
 				spare := 2.5*one + float64(runs) - float64(c.requests)
@@ -118,11 +118,12 @@ func TestWatchBudget(t *testing.T) {
 				}
 				slices.Sort(c.waits)
 				if n := len(c.waits); n > 0 {
-					median, most := c.waits[n/2], c.waits[n*95/100]
-					t.Logf("from arrival to store: median %ds, 95 %% %ds, 99.9 %% %ds", median, most, c.waits[n*999/1000])
-					// At 3,000 an hour and slow delivery the budget is too small for it.
-					if median > 300 || most > 300 && perHour <= 1000 {
-						t.Errorf("from arrival to store: median %ds, 95 %% %ds", median, most)
+					median, most, all := c.waits[n/2], c.waits[n*95/100], c.waits[n*999/1000]
+					t.Logf("from arrival to store: median %ds, 95 %% %ds, 99.9 %% %ds", median, most, all)
+					// A dense stream finds its latest events by the re-read after 24 hours,
+					// and at 3,000 an hour with slow delivery more than those.
+					if median > 300 || most > 300 && perHour <= 1000 || all > 2*hour && perHour <= 100 {
+						t.Errorf("from arrival to store: median %ds, 95 %% %ds, 99.9 %% %ds", median, most, all)
 					}
 				}
 				for i, at := range c.at {
