@@ -29,15 +29,31 @@ type StreamGap struct {
 	Detail string    `json:"detail,omitempty"` // may hold text of AWS: escape it
 }
 
+// Fresh is how many seconds before now may be missing without a word: CloudTrail
+// itself delivers events some minutes after they happened, at times 15.
+//
+// Source: AWS CloudTrail User Guide, "Getting and viewing your CloudTrail log
+// files".
+const Fresh = 15 * 60
+
+// trim cuts what came after the last run off a window, if it is no more than Fresh.
+func (l *Ledger) trim(window Span) Span {
+	if end := max(l.Until, l.Newest()); window.To > end && window.To-end <= Fresh {
+		window.To = max(end, window.From)
+	}
+	return window
+}
+
 // AnswerGaps returns what the streams that match lack of a window, by stream,
-// then time. A window from 0 has no beginning; it should end at now at the latest.
+// then time. A window from 0 has no beginning; it must end at now at the latest.
+// Of what came after the last run only more than Fresh is a gap.
 func AnswerGaps(ledgers []*Ledger, window Span, f Filter) []StreamGap {
 	var out []StreamGap
 	for _, l := range ledgers {
 		if !f.Match(l.Stream) {
 			continue
 		}
-		for _, g := range l.Gaps(window) {
+		for _, g := range l.Gaps(l.trim(window)) {
 			from, to := g.Times()
 			if g.From == 0 {
 				from = time.Time{}
@@ -49,13 +65,13 @@ func AnswerGaps(ledgers []*Ledger, window Span, f Filter) []StreamGap {
 	return out
 }
 
-// Lowest is the lowest level in a window among the streams that match; Verified
-// when there are none.
+// Lowest is the lowest level in a window, as AnswerGaps sees it, among the streams
+// that match; Verified when there are none.
 func Lowest(ledgers []*Ledger, window Span, f Filter) Level {
 	lowest := Verified
 	for _, l := range ledgers {
 		if f.Match(l.Stream) {
-			lowest = min(lowest, l.Level(window))
+			lowest = min(lowest, l.Level(l.trim(window)))
 		}
 	}
 	return lowest
@@ -80,7 +96,7 @@ type sameGap struct {
 // line; for that bounds are rounded outwards, to minutes, or hours where the gap
 // is longer than a day. ledgers are those that the gaps came from.
 //
-// A line may hold text of AWS: escape it where it's shown.
+// A line may hold text of AWS and names of accounts: escape it where it's shown.
 func Lines(gaps []StreamGap, ledgers []*Ledger, o LineOptions) []string {
 	groups := map[sameGap][]Stream{}
 	for _, g := range gaps {

@@ -110,12 +110,12 @@ func TestLinesAreFew(t *testing.T) {
 
 func TestAnswerGapsJSON(t *testing.T) {
 	ledgers := world(func(*coverage.Ledger) {})[:1]
-	out, err := json.Marshal(coverage.AnswerGaps(ledgers, span(0, begins+60), coverage.Filter{}))
+	out, err := json.Marshal(coverage.AnswerGaps(ledgers, span(0, begins+901), coverage.Filter{}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := `[{"account_id":"111122223333","aws_region":"eu-west-1","event_source":"sts.amazonaws.com","to":"2026-08-24T12:00:00Z","reason":"expired","detail":"more than 90 days old when collection began"},` +
-		`{"account_id":"111122223333","aws_region":"eu-west-1","event_source":"sts.amazonaws.com","from":"2026-11-22T12:00:00Z","to":"2026-11-22T12:01:00Z","reason":"pending"}]`
+		`{"account_id":"111122223333","aws_region":"eu-west-1","event_source":"sts.amazonaws.com","from":"2026-11-22T12:00:00Z","to":"2026-11-22T12:15:01Z","reason":"pending"}]`
 	if d := cmp.Diff(want, string(out)); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
@@ -124,6 +124,12 @@ func TestAnswerGapsJSON(t *testing.T) {
 func TestLowest(t *testing.T) {
 	ledgers := world(func(*coverage.Ledger) {})
 	all := coverage.Filter{}
+	if got := coverage.AnswerGaps(ledgers, span(begins-day, begins+900), all); len(got) != 0 {
+		t.Errorf("within 15 minutes of the last run: %v", got)
+	}
+	if got := coverage.Lowest(ledgers, span(begins-day, begins+900), all); got != coverage.Collected {
+		t.Errorf("within 15 minutes of the last run: %v", got)
+	}
 	for want, s := range map[coverage.Level]coverage.Span{
 		coverage.None: span(begins-91*day, begins), coverage.Collected: span(begins-2*day, begins), coverage.Settled: span(begins-9*day, begins-2*day),
 	} {

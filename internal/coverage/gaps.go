@@ -115,26 +115,22 @@ type StatusGap struct {
 }
 
 // Status returns the stream as it stands at now: all that is covered, and the
-// gaps from the first second promised up to now.
+// gaps in what is promised, which ends with the last run; what came since is the
+// lag.
 func (l *Ledger) Status(now int64) Status {
 	s := Status{
 		Stream: l.Stream, Covered: []StatusCover{}, Gaps: []StatusGap{}, LastError: l.LastError,
 		Requests: l.Requests, Events: l.Events, Late: l.Late, LateMax: l.LateMax,
 	}
-	all := Span{l.Since, max(now, l.Until)}
 	if n := len(l.covered); n > 0 {
-		all = Span{min(all.From, l.covered[0].From), max(all.To, l.covered[n-1].To)}
 		lag := max(now-l.Newest(), 0)
 		s.LagSeconds = &lag
+		for _, c := range l.Covered(Span{l.covered[0].From, l.covered[n-1].To}) {
+			from, to := c.Times()
+			s.Covered = append(s.Covered, StatusCover{from, to, c.Level})
+		}
 	}
-	for _, c := range l.Covered(all) {
-		from, to := c.Times()
-		s.Covered = append(s.Covered, StatusCover{from, to, c.Level})
-	}
-	if l.Began == 0 {
-		return s
-	}
-	for _, g := range l.Gaps(Span{l.Since, max(now, l.Until)}) {
+	for _, g := range l.Gaps(l.Promised()) {
 		from, to := g.Times()
 		gap := StatusGap{From: from, To: to, Reason: g.Reason, Detail: g.Detail}
 		if g.At != 0 {

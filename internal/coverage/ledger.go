@@ -113,7 +113,9 @@ func (l *Ledger) Mark(r Read) {
 	if span.Empty() {
 		return
 	}
-	l.LastError, l.LastErrorAt = "", 0
+	if r.Ended >= l.LastErrorAt {
+		l.LastError, l.LastErrorAt = "", 0
+	}
 	l.raise(span, read)
 	for _, a := range ages {
 		l.raise(span.Cut(Span{span.From, r.Begun - a.after}), a.to)
@@ -133,8 +135,9 @@ func (l *Ledger) raise(s Span, to state) {
 // however old it is.
 func (l *Ledger) Verify(s Span) { l.raise(s, verified) }
 
-// Fail records why a span could not be read at a time. It counts for that try
-// only: the next run asks again. What is covered, or is a gap for good, stays.
+// Fail records why a span could not be read at a time; the whole of Promised when
+// the stream can't be read at all. It counts for that try only: the next run asks
+// again. What is covered, or is a gap for good, stays.
 // detail is for people and may hold text of AWS; it must hold no secret.
 func (l *Ledger) Fail(s Span, reason Reason, detail string, at int64) {
 	detail = shorten(detail)

@@ -145,7 +145,8 @@ type Store interface {
 	// UpdateStream calls change with the stream's ledger, a new one when it has
 	// none, and keeps what change made of it, in one transaction: of updates at
 	// once none is lost. An error of change is returned, wrapped, and nothing is
-	// kept. change must not call the store. Streams are never removed.
+	// kept. change must not call the store; the ledger is its own, to look at
+	// later too. Streams are never removed.
 	UpdateStream(ctx context.Context, stream coverage.Stream, change func(*coverage.Ledger) error) error
 
 	// AccountNames returns how accounts are called, by id. PutAccountNames adds
