@@ -255,6 +255,7 @@ func (a *Account) explain(c call, err error, s seen) *Error {
 // refusal to read an object may be about its key.
 func (e *Error) denial() {
 	words := strings.Fields(e.Message)
+	object := e.Resource
 	for i, w := range words {
 		// "… is not authorized to perform: kms:Decrypt on resource: arn:… because …"
 		if w == "perform:" && i+1 < len(words) && strings.Contains(words[i+1], ":") {
@@ -263,6 +264,10 @@ func (e *Error) denial() {
 		if w == "resource:" && i+1 < len(words) && strings.HasPrefix(words[i+1], "arn:") {
 			e.Resource = strings.Trim(words[i+1], ".,")
 		}
+	}
+	if strings.HasPrefix(e.Action, "kms:") && e.Resource == object {
+		// "… on the resource associated with this ciphertext …"
+		e.Resource = "the key that encrypts it"
 	}
 }
 

@@ -145,7 +145,7 @@ func (b *Bucket) List(ctx context.Context, in ListInput) (Listing, error) {
 	return l, nil
 }
 
-// Get opens an object. A connection that breaks while its content is read is
+// Get opens an object; its errors don't repeat which. A connection that breaks while its content is read is
 // taken up again where it was, as long as the object stays the same. Permission:
 // s3:GetObject, and kms:Decrypt for the key of an encrypted one.
 func (b *Bucket) Get(ctx context.Context, key string) (io.ReadCloser, error) {
@@ -175,7 +175,7 @@ func (b *Bucket) Metadata(ctx context.Context, key string) (map[string]string, e
 }
 
 func (b *Bucket) reading(key string) call {
-	return call{op: "read s3://" + b.name + "/" + key, action: "s3:GetObject", resource: bucketARN(b.region, b.name) + "/" + key}
+	return call{op: "fetch from S3", action: "s3:GetObject", resource: bucketARN(b.region, b.name) + "/" + key}
 }
 
 // maxResumes is how often in a row a broken download is taken up again without
