@@ -76,20 +76,29 @@ func (q Query) span(p Params) (span, error) {
 	return s, nil
 }
 
-// Dates returns the days that the rendered query scans, both inclusive, and
-// whether the query is bounded at all: one of the user's own that uses neither
-// ${range} nor ${history} looks at everything.
-func (q Query) Dates(p Params) (since, until event.Date, bounded bool, err error) {
+// Times returns the time that the rendered query looks at, [since, until), its
+// baseline included, and whether it is bounded at all: one of the user's own that
+// uses neither ${range} nor ${history} looks at everything.
+func (q Query) Times(p Params) (since, until time.Time, bounded bool, err error) {
 	s, err := q.span(p)
+	if err != nil {
+		return since, until, false, err
+	}
+	since = s.since
+	history := strings.Contains(q.body, "${history}")
+	if history {
+		since = s.history
+	}
+	return since, s.until, history || strings.Contains(q.body, "${range}"), nil
+}
+
+// Dates is Times in days, both inclusive.
+func (q Query) Dates(p Params) (since, until event.Date, bounded bool, err error) {
+	from, to, bounded, err := q.Times(p)
 	if err != nil {
 		return 0, 0, false, err
 	}
-	bounded = strings.Contains(q.body, "${range}") || strings.Contains(q.body, "${history}")
-	from := s.since
-	if strings.Contains(q.body, "${history}") {
-		from = s.history
-	}
-	return event.DateOf(from.UnixMilli()), event.DateOf(s.until.UnixMilli() - 1), bounded, nil
+	return event.DateOf(from.UnixMilli()), event.DateOf(to.UnixMilli() - 1), bounded, nil
 }
 
 // Run renders the query and asks it, opening only the days that it scans.
