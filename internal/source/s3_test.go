@@ -1,6 +1,7 @@
 package source_test
 
 import (
+	stdcmp "cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -137,11 +138,9 @@ func TestListS3AnyLayout(t *testing.T) {
 			b.objects[prefix+"111122223333/readme.txt"] = "x"
 			b.objects[prefix+"111122223333/CloudTrail/"] = ""
 			slices.SortFunc(want, func(x, y string) int {
-				dx, dy := x[strings.Index(x, "/2026/"):][:11], y[strings.Index(y, "/2026/"):][:11]
-				if c := strings.Compare(dx, dy); c != 0 {
-					return c
-				}
-				return strings.Compare(x, y)
+				_, dx, _ := strings.Cut(x, "/2026/")
+				_, dy, _ := strings.Cut(y, "/2026/")
+				return stdcmp.Or(strings.Compare(dx[:5], dy[:5]), strings.Compare(x, y))
 			})
 			got, skipped, batches := list(t, b, "", source.S3Options{})
 			if d := cmp.Diff(want, got); d != "" {
