@@ -29,6 +29,8 @@ type world struct {
 	store store.Store
 	pipe  *collect.Pipeline
 	*lookup.Collector
+	// read tells the streams that are collected; nil: all.
+	read func(simulate.Stream) bool
 }
 
 // newWorld must be called inside a bubble. The world goes on for days after today.
@@ -146,6 +148,9 @@ func (w *world) check(from, to time.Time) {
 	got, want := w.stored(), w.aws.Visible(from, to)
 	n := 0
 	for s, ids := range want {
+		if w.read != nil && !w.read(s) {
+			continue
+		}
 		for _, id := range ids {
 			n++
 			if !got[s][id] {
