@@ -470,7 +470,7 @@ func (w *worker) file(ctx context.Context, i int) error {
 		return true
 	}
 	for {
-		e, raw, dropped, err := w.parser.NextUnless(w.split, drop)
+		e, raw, dropped, err := w.parser.NextUnless(w.split, im.p.Filter.MayBeNoise, drop)
 		var reject *event.RejectError
 		ended := err != nil && !errors.As(err, &reject)
 		giveUp := !ended && in.foreign && in.judge(raw, held)

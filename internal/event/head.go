@@ -25,11 +25,12 @@ func (h *Head) Filtered(reason string) Filtered {
 }
 
 // NextUnless is Next, but a record whose Head drop accepts isn't parsed: then
-// dropped is set, and e is empty. drop is not asked about every record, and
-// must not keep the Head.
-func (p *Parser) NextUnless(s *Splitter, drop func(*Head) bool) (e Event, raw Raw, dropped bool, err error) {
+// dropped is set, and e is empty. Neither function is asked about every record,
+// and neither may keep the Head; of the one that may gets, only IdentityType and
+// IssuerARN are set. Records that may refuses are not looked at any further.
+func (p *Parser) NextUnless(s *Splitter, may, drop func(*Head) bool) (e Event, raw Raw, dropped bool, err error) {
 	if rest := s.buffered(); len(rest) > 0 {
-		if n := p.head(rest); n > 0 && n <= MaxRecord && drop(&p.heading) {
+		if n := p.head(rest, may); n > 0 && n <= MaxRecord && drop(&p.heading) {
 			return Event{}, s.take(n), true, nil
 		}
 	}
@@ -38,31 +39,22 @@ func (p *Parser) NextUnless(s *Splitter, drop func(*Head) bool) (e Event, raw Ra
 }
 
 // head reads the Head of the record that b starts with into heading. It returns
-// the record's length, or 0 when the record isn't complete, or holds anything
-// that only the parser may judge: an escape in a key, two of a needed key, a
-// value of another type, what may be a credential.
-func (p *Parser) head(b []byte) int {
-	h := headScan{b: b}
-	end := h.object(0, pathRoot, 1)
+// the record's length, or 0 when the record isn't complete, isn't one that may
+// accepts, or holds anything that only the parser may judge: an escape in a key,
+// two of a needed key, a value of another type, what may be a credential.
+func (p *Parser) head(b []byte, may func(*Head) bool) int {
+	p.heading = Head{}
+	h := headScan{b: b, p: p, may: may}
+	end := h.object(0, pathRoot)
 	if end < 0 {
 		return 0
 	}
-	v := &h.vals
-	if len(v[fEventID]) == 0 || len(v[fEventSource]) == 0 || len(v[fEventName]) == 0 || len(v[fType]) == 0 {
+	e := &p.heading
+	if len(e.id) == 0 || e.EventSource == "" || e.EventName == "" || e.IdentityType == "" || h.seen&(1<<fEventTime) == 0 {
 		return 0
 	}
-	ms, ok := parseTime(v[fEventTime])
-	if !ok {
-		return 0
-	}
-	account := v[fRecipientAccountID]
-	if len(account) == 0 {
-		account = v[fAccountID]
-	}
-	p.heading = Head{
-		EventTime: ms, AccountID: p.intern.get(account), AWSRegion: p.intern.get(v[fAWSRegion]),
-		EventSource: p.intern.get(v[fEventSource]), EventName: p.intern.get(v[fEventName]),
-		IdentityType: p.intern.get(v[fType]), IssuerARN: p.intern.get(v[fARN]), id: v[fEventID],
+	if e.AccountID == "" {
+		e.AccountID = h.caller
 	}
 	return end
 }
@@ -70,13 +62,15 @@ func (p *Parser) head(b []byte) int {
 // headScan goes through one record. Its methods take the offset of what they
 // read and return that behind it, -1 for what is no JSON or not for them.
 type headScan struct {
-	b    []byte
-	vals [fUserName + 1][]byte // contents of needed strings; fARN is the issuer's
-	seen uint64                // needed fields, by number
+	b      []byte
+	p      *Parser // whose heading is filled
+	may    func(*Head) bool
+	caller string // userIdentity.accountId
+	seen   uint64 // needed fields, by number
 }
 
-// headDepth is how deeply a record may be nested to be read here; the parser
-// takes more.
+// headDepth is how deeply a value may be nested to be read here; the parser takes
+// more.
 const headDepth = 48
 
 // headField returns which needed field a key of an object is: fNone for those
@@ -123,63 +117,54 @@ func headField(at path, key []byte) field {
 	return fNone
 }
 
-func (h *headScan) space(i int) int {
-	for i < len(h.b) && (h.b[i] == ' ' || h.b[i] == '\n' || h.b[i] == '\t' || h.b[i] == '\r') {
+// space returns the offset behind the white space at i.
+func space(b []byte, i int) int {
+	for i < len(b) && (b[i] == ' ' || b[i] == '\n' || b[i] == '\t' || b[i] == '\r') {
 		i++
 	}
 	return i
 }
 
 // at returns the byte at i, 0 behind the end.
-func (h *headScan) at(i int) byte {
-	if i < len(h.b) {
-		return h.b[i]
+func at(b []byte, i int) byte {
+	if i < len(b) {
+		return b[i]
 	}
 	return 0
 }
 
-// object reads the object at i.
-func (h *headScan) object(i int, at path, depth int) int {
-	if depth > headDepth || h.at(i) != '{' {
+// object reads the object at i, of which members are needed.
+func (h *headScan) object(i int, where path) int {
+	b := h.b
+	if at(b, i) != '{' {
 		return -1
 	}
-	i = h.space(i + 1)
-	if h.at(i) == '}' {
+	if i = space(b, i+1); at(b, i) == '}' {
 		return i + 1
 	}
 	for {
-		if h.at(i) != '"' {
+		if at(b, i) != '"' {
 			return -1
 		}
-		f, start := fNone, i+1
-		if at == pathOther {
-			i = h.string(i)
+		start := i + 1
+		if i = plainEnd(b, start); at(b, i) != '"' {
+			return -1
+		}
+		f := headField(where, b[start:i])
+		if i = space(b, i+1); at(b, i) != ':' {
+			return -1
+		}
+		if i = space(b, i+1); f == fNone {
+			i = pass(b, i)
 		} else {
-			if i = plainEnd(h.b, start); h.at(i) != '"' {
-				return -1
-			}
-			f = headField(at, h.b[start:i])
-			i++
+			i = h.needed(i, f, where)
 		}
 		if i < 0 {
 			return -1
 		}
-		if i = h.space(i); h.at(i) != ':' {
-			return -1
-		}
-		i = h.space(i + 1)
-		if f == fNone {
-			i = h.value(i, depth)
-		} else {
-			i = h.needed(i, f, at, depth)
-		}
-		if i < 0 {
-			return -1
-		}
-		i = h.space(i)
-		switch h.at(i) {
+		switch i = space(b, i); at(b, i) {
 		case ',':
-			i = h.space(i + 1)
+			i = space(b, i+1)
 		case '}':
 			return i + 1
 		default:
@@ -189,42 +174,143 @@ func (h *headScan) object(i int, at path, depth int) int {
 }
 
 // needed reads the value of a field.
-func (h *headScan) needed(i int, f field, at path, depth int) int {
+func (h *headScan) needed(i int, f field, where path) int {
 	if h.seen&(1<<f) != 0 {
 		return -1
 	}
 	h.seen |= 1 << f
+	head := &h.p.heading
 	switch f {
 	case fList:
 		return -1
-	case fUserIdentity, fSessionContext, fSessionIssuer:
-		return h.object(i, at.child(f), depth+1)
+	case fUserIdentity:
+		i = h.object(i, where.child(f))
+		if i > 0 && !h.may(head) {
+			return -1
+		}
+		return i
+	case fSessionContext, fSessionIssuer:
+		return h.object(i, where.child(f))
 	}
-	if h.at(i) != '"' {
+	if at(h.b, i) != '"' {
 		return -1
 	}
 	end := plainEnd(h.b, i+1)
-	if h.at(end) != '"' || end == i+1 {
+	if at(h.b, end) != '"' || end == i+1 {
 		return -1
 	}
 	text := h.b[i+1 : end]
-	if suspicious(text) {
+	ok := false
+	switch f {
+	case fEventTime:
+		head.EventTime, ok = parseTime(text) // what is a time is no credential
+	case fEventID:
+		head.id, ok = text, !suspicious(text)
+	case fAccountID:
+		h.caller, ok = h.p.harmless(text)
+	default:
+		*head.column(f), ok = h.p.harmless(text)
+	}
+	if !ok {
 		return -1
 	}
-	h.vals[f] = text
 	return end + 1
 }
 
-// string passes over the string at i.
-func (h *headScan) string(i int) int {
-	i++
+// column returns where a needed string goes.
+func (h *Head) column(f field) *string {
+	switch f {
+	case fAWSRegion:
+		return &h.AWSRegion
+	case fEventSource:
+		return &h.EventSource
+	case fEventName:
+		return &h.EventName
+	case fRecipientAccountID:
+		return &h.AccountID
+	case fType:
+		return &h.IdentityType
+	default:
+		return &h.IssuerARN
+	}
+}
+
+// harmless returns text as a string, unless it may be a credential. The same few
+// texts come again and again.
+func (p *Parser) harmless(text []byte) (string, bool) {
+	slot := p.clean.slot(text)
+	if slot == nil {
+		return string(text), !suspicious(text)
+	}
+	if *slot != string(text) {
+		if suspicious(text) {
+			return "", false
+		}
+		*slot = string(text)
+	}
+	return *slot, true
+}
+
+// pass passes over the value at i; it returns the offset behind it, -1 for what
+// is no JSON, is cut off or is nested too deeply.
+func pass(b []byte, i int) int {
+	var (
+		objects uint64 // one bit per level, the lowest is the innermost: 1 is an object
+		depth   int
+		key     bool // the string at i is one
+	)
 	for {
-		i = stringStop(h.b, i)
-		switch h.at(i) {
-		case '"':
-			return i + 1
-		case '\\':
-			n, _ := unescape(h.b[i:])
+		// A value or, with key, a key.
+		switch x := at(b, i); {
+		case x == '"':
+			for i++; ; {
+				i = stringStop(b, i)
+				if x := at(b, i); x == '"' {
+					break
+				} else if x != '\\' {
+					return -1
+				}
+				n, _ := unescape(b[i:])
+				if n == 0 {
+					return -1
+				}
+				i += n
+			}
+			i++
+			if key {
+				if i = space(b, i); at(b, i) != ':' {
+					return -1
+				}
+				i, key = space(b, i+1), false
+				continue
+			}
+		case key:
+			return -1
+		case x == '{' || x == '[':
+			if depth++; depth > headDepth {
+				return -1
+			}
+			objects <<= 1
+			i = space(b, i+1)
+			if at(b, i) == x+2 { // the bracket that closes it
+				i++
+				objects >>= 1
+				depth--
+				break
+			}
+			if x == '{' {
+				objects |= 1
+				key = true
+			}
+			continue
+		case x == 't':
+			i = word(b, i, "true")
+		case x == 'f':
+			i = word(b, i, "false")
+		case x == 'n':
+			i = word(b, i, "null")
+		case i < len(b):
+			n := numberLen(b[i:])
 			if n == 0 {
 				return -1
 			}
@@ -232,62 +318,34 @@ func (h *headScan) string(i int) int {
 		default:
 			return -1
 		}
+		if i < 0 {
+			return -1
+		}
+		// Behind a value.
+		for {
+			if depth == 0 {
+				return i
+			}
+			i = space(b, i)
+			x := at(b, i)
+			i++
+			if x == ',' {
+				i = space(b, i)
+				key = objects&1 != 0
+				break
+			}
+			if x != ']'+byte(objects&1)*('}'-']') {
+				return -1
+			}
+			objects >>= 1
+			depth--
+		}
 	}
 }
 
-// value passes over the value at i, in an object or array of that depth.
-func (h *headScan) value(i, depth int) int {
-	switch x := h.at(i); x {
-	case '"':
-		return h.string(i)
-	case '{':
-		return h.object(i, pathOther, depth+1)
-	case '[':
-		return h.array(i, depth+1)
-	case 't':
-		return h.word(i, "true")
-	case 'f':
-		return h.word(i, "false")
-	case 'n':
-		return h.word(i, "null")
-	}
-	if i >= len(h.b) {
-		return -1
-	}
-	n := numberLen(h.b[i:])
-	if n == 0 {
-		return -1
-	}
-	return i + n
-}
-
-func (h *headScan) word(i int, w string) int {
-	if i+len(w) > len(h.b) || string(h.b[i:i+len(w)]) != w {
+func word(b []byte, i int, w string) int {
+	if i+len(w) > len(b) || string(b[i:i+len(w)]) != w {
 		return -1
 	}
 	return i + len(w)
-}
-
-func (h *headScan) array(i, depth int) int {
-	if depth > headDepth {
-		return -1
-	}
-	i = h.space(i + 1)
-	if h.at(i) == ']' {
-		return i + 1
-	}
-	for {
-		if i = h.value(i, depth); i < 0 {
-			return -1
-		}
-		i = h.space(i)
-		switch h.at(i) {
-		case ',':
-			i = h.space(i + 1)
-		case ']':
-			return i + 1
-		default:
-			return -1
-		}
-	}
 }

@@ -207,12 +207,22 @@ const internMax = 200
 
 // get returns b as a string.
 func (t *internTable) get(b []byte) string {
-	n := len(b)
-	switch {
-	case n == 0:
-		return ""
-	case n > internMax:
+	slot := t.slot(b)
+	if slot == nil {
 		return string(b)
+	}
+	if *slot != string(b) {
+		*slot = string(b)
+	}
+	return *slot
+}
+
+// slot returns where b is kept, if it is kept at all; nil for what is empty or
+// long.
+func (t *internTable) slot(b []byte) *string {
+	n := len(b)
+	if n == 0 || n > internMax {
+		return nil
 	}
 	var h uint64
 	if n >= 8 {
@@ -224,9 +234,5 @@ func (t *internTable) get(b []byte) string {
 		}
 		h = mix(h, uint64(n))
 	}
-	slot := &t.slots[h%uint64(len(t.slots))]
-	if *slot != string(b) {
-		*slot = string(b)
-	}
-	return *slot
+	return &t.slots[h%uint64(len(t.slots))]
 }

@@ -16,6 +16,7 @@ type Parser struct {
 	intern  internTable
 	ev      Event
 	heading Head
+	clean   internTable // strings that hold no credential
 
 	vals  [numFields]span // values in the record, by field
 	small []byte          // decoded short columns of one event

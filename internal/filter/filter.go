@@ -138,13 +138,17 @@ func (f *Filter) Reason(e *event.Event) string {
 // Reason gives too, and the event is Selected; "" means that only the whole
 // event tells.
 func (f *Filter) HeadReason(h *event.Head) string {
-	if !f.service || f.managementOnly || !f.hasSource(h.EventSource) {
+	if !f.MayBeNoise(h) || !f.hasSource(h.EventSource) {
 		return ""
 	}
-	if h.IdentityType == serviceType || h.IdentityType == "AssumedRole" && strings.Contains(h.IssuerARN, serviceRolePath) {
-		return Service
-	}
-	return ""
+	return Service
+}
+
+// MayBeNoise reports whether HeadReason may give a reason, from the caller alone:
+// of the head only IdentityType and IssuerARN count.
+func (f *Filter) MayBeNoise(h *event.Head) bool {
+	return f.service && !f.managementOnly &&
+		(h.IdentityType == serviceType || h.IdentityType == "AssumedRole" && strings.Contains(h.IssuerARN, serviceRolePath))
 }
 
 // serviceType is userIdentity.type of AWS services.

@@ -25,7 +25,7 @@ func checkHead(t *testing.T, record []byte) bool {
 	if _, _, err := p.Next(s); err == nil {
 		t.Fatal("an empty record was taken")
 	}
-	_, raw, dropped, err := p.NextUnless(s, func(h *event.Head) bool {
+	_, raw, dropped, err := p.NextUnless(s, f.MayBeNoise, func(h *event.Head) bool {
 		row = h.Filtered(f.HeadReason(h))
 		return row.Reason != ""
 	})
