@@ -31,9 +31,9 @@ var allowed = map[string][]string{
 	"internal/render":       {"internal/query"},
 	"internal/config":       {"internal/filter", "internal/rule"},
 	"internal/collect":      {"internal/coverage", "internal/event", "internal/fault", "internal/filter", "internal/lake", "internal/rule", "internal/source", "internal/store"},
-	"internal/app":          {"internal/awsapi", "internal/collect", "internal/config", "internal/digest", "internal/event", "internal/filter", "internal/lake", "internal/rule", "internal/source", "internal/store"},
+	"internal/app":          {"internal/awsapi", "internal/collect", "internal/config", "internal/coverage", "internal/digest", "internal/event", "internal/filter", "internal/lake", "internal/rule", "internal/source", "internal/store"},
 	"internal/cli": {
-		"internal/app", "internal/awsapi", "internal/collect", "internal/config", "internal/digest", "internal/event", "internal/lake", "internal/query", "internal/query/duckdb",
+		"internal/app", "internal/awsapi", "internal/collect", "internal/config", "internal/coverage", "internal/digest", "internal/event", "internal/lake", "internal/query", "internal/query/duckdb",
 		"internal/render", "internal/rule", "internal/simulate", "internal/simulate/server", "internal/source", "internal/store",
 	},
 	"cmd/iamtrack": {"internal/cli"},

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/iamtrack/iamtrack/internal/app"
+	"github.com/iamtrack/iamtrack/internal/coverage"
 	"github.com/iamtrack/iamtrack/internal/render"
 	"github.com/iamtrack/iamtrack/internal/rule"
 	"github.com/iamtrack/iamtrack/internal/store"
@@ -37,7 +38,7 @@ var alertStates = []string{rule.StateFinding, rule.StateAcknowledged, rule.State
 
 func newAlertsListCmd(e *env) *cobra.Command {
 	var o alertsListOptions
-	cmd := taking(&cobra.Command{
+	cmd := taking(coverageFlag(e, &cobra.Command{
 		Use:   "list",
 		Short: "List alerts, newest event first",
 		Long: `List alerts, newest event first. Alerts that later events contradicted
@@ -50,7 +51,7 @@ state, detail, events, and for acknowledged ones acked_by, acked_at, note.`,
   iamtrack alerts list --rule root-console-login --state finding --format json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runAlertsList(cmd.Context(), e, o) },
-	}, takesRange, takesLimit)
+	}), takesRange, takesLimit)
 	f := cmd.Flags()
 	f.StringVar(&o.severity, "severity", "", "at least that severe: info, low, medium, high or critical")
 	f.StringSliceVar(&o.rules, "rule", nil, "only of that rule (id; may be repeated)")
@@ -95,6 +96,9 @@ func (o *alertsListOptions) filter(e *env) (store.AlertFilter, error) {
 }
 
 func runAlertsList(ctx context.Context, e *env, o alertsListOptions) error {
+	if err := e.checkCoverage(); err != nil {
+		return err
+	}
 	f, err := o.filter(e)
 	if err != nil {
 		return err
@@ -104,6 +108,10 @@ func runAlertsList(ctx context.Context, e *env, o alertsListOptions) error {
 		f.Limit = limit + 1 // one more tells whether there are more
 	}
 	return e.with(ctx, "alerts list", false, func(a *app.App) error {
+		c, err := readCovered(ctx, a)
+		if err != nil {
+			return err
+		}
 		alerts, err := a.Store.Alerts(ctx, f)
 		if err != nil {
 			return fmt.Errorf("list alerts: %w", err)
@@ -112,9 +120,11 @@ func runAlertsList(ctx context.Context, e *env, o alertsListOptions) error {
 		if more {
 			alerts = alerts[:limit]
 		}
-		if err := e.printAlerts(alerts); err != nil {
+		v := c.answer(e, question{since: e.since, until: e.until, streams: inAccount(o.account)})
+		if err := e.printAlerts(alerts, c.names, v); err != nil {
 			return err
 		}
+		e.tellCoverage(v)
 		switch {
 		case more:
 			e.note("more alerts match: --limit 0 shows all")
@@ -127,16 +137,25 @@ func runAlertsList(ctx context.Context, e *env, o alertsListOptions) error {
 	})
 }
 
-// printAlerts prints what people scan, or everything for programs.
-func (e *env) printAlerts(alerts []rule.Alert) error {
+// inAccount tells which streams are of an account; nil, all, for "".
+func inAccount(id string) func(coverage.Stream) bool {
+	if id == "" {
+		return nil
+	}
+	return func(s coverage.Stream) bool { return s.AccountID == id }
+}
+
+// printAlerts prints what people scan, or everything for programs, and what is
+// missing there; v may be nil.
+func (e *env) printAlerts(alerts []rule.Alert, names map[string]string, v *answerCoverage) error {
 	if e.format().Machine() {
 		cols := render.Columns("id", "rule", "title", "severity", "event_id", "event_time", "actor", "source_ip",
 			"account_id", "aws_region", "event_name", "targets", "state", "detail", "events", "acked_by", "acked_at", "note")
-		return e.answer(cols, func(p render.Printer) error {
+		return e.coveredAnswer(cols, v, func(p render.Printer) error {
 			for i := range alerts {
-				v := viewAlert(&alerts[i])
-				if err := p.Row([]any{v.ID, v.Rule, v.Title, v.Severity, v.EventID, v.EventTime, v.Actor, v.SourceIP,
-					v.AccountID, v.AWSRegion, v.EventName, v.Targets, v.State, v.Detail, eventRefs(v.Events), orNull(v.AckedBy), timeOrNull(v.AckedAt), orNull(v.Note)}); err != nil {
+				a := viewAlert(&alerts[i])
+				if err := p.Row([]any{a.ID, a.Rule, a.Title, a.Severity, a.EventID, a.EventTime, a.Actor, a.SourceIP,
+					a.AccountID, a.AWSRegion, a.EventName, a.Targets, a.State, a.Detail, eventRefs(a.Events), orNull(a.AckedBy), timeOrNull(a.AckedAt), orNull(a.Note)}); err != nil {
 					return err
 				}
 			}
@@ -152,12 +171,12 @@ func (e *env) printAlerts(alerts []rule.Alert) error {
 	if width, ok := render.Terminal(e.stdout); ok && e.format() == render.Table {
 		n = alertColumns(width)
 	}
-	return e.answer(cols[:n], func(p render.Printer) error {
+	return e.coveredAnswer(cols[:n], v, func(p render.Printer) error {
 		for i := range alerts {
 			al := &alerts[i]
 			values := []any{
 				al.ID, time.UnixMilli(al.EventTime), al.Severity.String(), al.Title,
-				al.Actor, al.SourceIP, al.AccountID, al.Targets, al.State,
+				al.Actor, al.SourceIP, namedCell(names, al.AccountID), al.Targets, al.State,
 			}
 			if err := p.Row(values[:n]); err != nil {
 				return err

@@ -55,7 +55,11 @@ func runAlertsAck(ctx context.Context, e *env, o ackOptions, args []string) erro
 				return err
 			}
 		}
-		return e.printAlerts(alerts)
+		names, err := accountNames(ctx, a)
+		if err != nil {
+			return err
+		}
+		return e.printAlerts(alerts, names, nil)
 	})
 }
 

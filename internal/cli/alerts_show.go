@@ -21,7 +21,8 @@ func newAlertsShowCmd(e *env) *cobra.Command {
 		Short: "Explain alerts: what happened, why it matters, what to do next",
 		Long: `Explain alerts: what happened, why it matters, what to do next. ID is what
 "alerts list" prints, or the first characters of it (at least four). JSON is
-the alert's object, and its rule's as "about" (an array for several ids).`,
+the alert's object, with its rule's as "about", and what was not collected within a
+day of it, in its account, under "coverage" (an array for several ids).`,
 		Example: "  iamtrack alerts show 3f2a91c07d1be455",
 		Args:    argCount(1, -1, "the id of an alert"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -46,13 +47,18 @@ func findAlert(ctx context.Context, a *app.App, id string) (rule.Alert, error) {
 
 func runAlertsShow(ctx context.Context, e *env, ids []string) error {
 	return e.with(ctx, "alerts show", false, func(a *app.App) error {
+		c, err := readCovered(ctx, a)
+		if err != nil {
+			return err
+		}
 		about := map[string]rule.Rule{}
 		for _, r := range a.Rules.Rules() {
 			about[r.ID] = r
 		}
 		type shown struct {
 			alertView
-			About *rule.Rule `json:"about"`
+			About    *rule.Rule      `json:"about"`
+			Coverage *answerCoverage `json:"coverage"`
 		}
 		alerts := make([]rule.Alert, len(ids))
 		for i, id := range ids {
@@ -62,22 +68,26 @@ func runAlertsShow(ctx context.Context, e *env, ids []string) error {
 			}
 		}
 		views := make([]any, len(alerts))
+		texts := make([]string, len(alerts))
 		for i := range alerts {
-			v := shown{alertView: viewAlert(&alerts[i])}
+			since, until := around(&alerts[i])
+			lacks := c.answer(e, question{since: since, until: until, streams: inAccount(alerts[i].AccountID)})
+			v := shown{alertView: viewAlert(&alerts[i]), Coverage: lacks}
 			if r, ok := about[alerts[i].Rule]; ok {
 				v.About = &r
 			}
 			views[i] = v
+			texts[i] = e.alertText(&alerts[i], about[alerts[i].Rule], c.names) + e.missingText(lacks)
 		}
-		return e.objects(views, func(i int) string { return e.alertText(&alerts[i], about[alerts[i].Rule]) })
+		return e.objects(views, func(i int) string { return texts[i] })
 	})
 }
 
 // alertText is an alert for people. r is empty when the rule is switched off.
-func (e *env) alertText(a *rule.Alert, r rule.Rule) string {
+func (e *env) alertText(a *rule.Alert, r rule.Rule, names map[string]string) string {
 	t := e.newPage()
 	t.line(e.paint(severityColour(a.Severity.String()), strings.ToUpper(a.Severity.String())) + "  " + e.paint(render.Bold, render.Text(a.Title)))
-	t.paragraph(render.Text(e.sentence(a)))
+	t.paragraph(render.Text(e.sentence(a, names)))
 	if a.Detail != "" {
 		t.paragraph(render.Text(a.Detail))
 	}
@@ -88,7 +98,7 @@ func (e *env) alertText(a *rule.Alert, r rule.Rule) string {
 	t.field("time", e.timeText(a.EventTime))
 	t.field("actor", a.Actor)
 	t.field("from", a.SourceIP)
-	t.field("account", a.AccountID)
+	t.field("account", named(names, a.AccountID))
 	t.field("region", a.AWSRegion)
 	t.field("event", a.EventName)
 	t.field("targets", strings.Join(a.Targets, ", "))
@@ -125,7 +135,7 @@ func (e *env) alertText(a *rule.Alert, r rule.Rule) string {
 }
 
 // sentence says what happened.
-func (e *env) sentence(a *rule.Alert) string {
+func (e *env) sentence(a *rule.Alert, names map[string]string) string {
 	var b strings.Builder
 	actor := a.Actor
 	if actor == "" {
@@ -146,7 +156,7 @@ func (e *env) sentence(a *rule.Alert) string {
 		b.WriteString(" on " + strings.Join(shown, ", ") + rest)
 	}
 	if a.AccountID != "" {
-		b.WriteString(" in account " + a.AccountID)
+		b.WriteString(" in account " + named(names, a.AccountID))
 	}
 	if a.AWSRegion != "" {
 		b.WriteString(" (" + a.AWSRegion + ")")
@@ -173,17 +183,20 @@ func stateText(a *rule.Alert, zone *time.Location) string {
 	return s
 }
 
+// around is the time in which to look for more: a day before an alert's first
+// event to a day after its last one.
+func around(a *rule.Alert) (since, until time.Time) {
+	last := a.EventTime
+	for _, r := range a.Events {
+		last = max(last, r.EventTime)
+	}
+	return time.UnixMilli(a.EventTime).UTC().AddDate(0, 0, -1), time.UnixMilli(last).UTC().AddDate(0, 0, 1)
+}
+
 // alertCommands are what an investigator types next; they work as printed.
 func (e *env) alertCommands(a *rule.Alert) []string {
-	day := 24 * time.Hour
-	at := time.UnixMilli(a.EventTime).UTC()
-	last := at
-	for _, r := range a.Events {
-		if t := time.UnixMilli(r.EventTime).UTC(); t.After(last) {
-			last = t
-		}
-	}
-	since, until := at.Add(-day).Format(time.RFC3339), last.Add(day).Format(time.RFC3339)
+	from, to := around(a)
+	since, until := from.Format(time.RFC3339), to.Format(time.RFC3339)
 	var out []string
 	add := func(words ...string) {
 		if c := e.command(words...); c != "" {

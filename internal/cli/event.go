@@ -25,13 +25,16 @@ func runEvent(ctx context.Context, e *env, id string) error {
 	if err := checkEventID(id); err != nil {
 		return err
 	}
-	return e.asking(ctx, "events", func(a *app.App, engine *duckdb.Engine) error {
+	return e.asking(ctx, "events", func(a *app.App, engine *duckdb.Engine, c *covered) error {
 		found, err := findEvents(ctx, engine, id)
 		if err != nil {
 			return fmt.Errorf("look up event %s: %w", id, err)
 		}
 		switch len(found) {
 		case 0:
+			for _, line := range c.answer(e, question{}).lines {
+				e.say("missing: " + line) // it may be there
+			}
 			return withHint(fmt.Errorf("no event has the id %s", id), "`iamtrack events` lists events; `iamtrack status` tells what is stored")
 		case 1:
 		default:

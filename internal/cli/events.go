@@ -16,7 +16,7 @@ import (
 
 func newEventsCmd(e *env) *cobra.Command {
 	var f query.EventFilter
-	cmd := taking(&cobra.Command{
+	cmd := taking(coverageFlag(e, &cobra.Command{
 		Use:     "events [EVENT_ID]",
 		Aliases: []string{"event"},
 		Short:   "List events, or show one whole record",
@@ -49,7 +49,7 @@ CloudTrail wrote it under "record".`,
 			}
 			return runEvent(cmd.Context(), e, args[0])
 		},
-	}, takesRange, takesLimit)
+	}), takesRange, takesLimit)
 	l := cmd.Flags()
 	l.StringSliceVar(&f.Actors, "actor", nil, "who acted: name or ARN")
 	l.StringSliceVar(&f.Users, "user", nil, "IAM user who called")
@@ -89,6 +89,9 @@ func eventColumns(width int) []string {
 }
 
 func runEvents(ctx context.Context, e *env, f query.EventFilter) error {
+	if err := e.checkCoverage(); err != nil {
+		return err
+	}
 	f.Since, f.Until = e.since, e.until
 	if len(f.Columns) == 0 && !e.format().Machine() {
 		width, _ := render.Terminal(e.stdout)
@@ -107,12 +110,15 @@ func runEvents(ctx context.Context, e *env, f query.EventFilter) error {
 		return withHint(usagef("events: %v", err), hint)
 	}
 	e.debug("SQL: %s", text)
-	return e.asking(ctx, "events", func(_ *app.App, engine *duckdb.Engine) error {
+	return e.asking(ctx, "events", func(_ *app.App, engine *duckdb.Engine, c *covered) error {
 		rows, err := query.Events(ctx, engine, f)
 		if err != nil {
 			return fmt.Errorf("events: %w", err)
 		}
-		return e.printRows(rows, rowsOptions{limit: limit, style: eventStyle})
+		return e.printRows(rows, rowsOptions{
+			limit: limit, style: eventStyle, names: c.names,
+			coverage: c.answer(e, question{since: e.since, until: e.until, streams: eventStreams(&f)}),
+		})
 	})
 }
 

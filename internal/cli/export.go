@@ -22,7 +22,8 @@ func newExportCmd(e *env) *cobra.Command {
 data directory, for any reader. Answers do so by themselves; this is for other
 programs that read the lake. With nothing new it writes nothing.
 
-JSON is one object: days (looked at), written, pruned, removed.`,
+JSON is one object: days (looked at), written, pruned, removed, and coverage (what
+the lake lacks since collection began).`,
 		Example: "  iamtrack export\n  iamtrack export --rebuild",
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runExport(cmd.Context(), e, rebuild) },
@@ -34,8 +35,9 @@ JSON is one object: days (looked at), written, pruned, removed.`,
 // exportView is what `export --format json` prints.
 type exportView struct {
 	collect.ExportResult
-	RolledUp    int    `json:"rolled_up"`
-	NotRolledUp string `json:"not_rolled_up,omitempty"`
+	RolledUp    int             `json:"rolled_up"`
+	NotRolledUp string          `json:"not_rolled_up,omitempty"`
+	Coverage    *answerCoverage `json:"coverage"`
 }
 
 // rollUpNote says why the lake's files by month could not be made; empty for
@@ -48,6 +50,10 @@ func (e *env) rollUpNote(reason string) {
 
 func runExport(ctx context.Context, e *env, rebuild bool) error {
 	return e.changing(ctx, "export", func(a *app.App) error {
+		c, err := readCovered(ctx, a)
+		if err != nil {
+			return err
+		}
 		bar := e.newProgress()
 		o := collect.ExportOptions{Rebuild: rebuild, Progress: bar.exporting}
 		res, err := a.Pipeline.Export(ctx, o)
@@ -61,7 +67,7 @@ func runExport(ctx context.Context, e *env, rebuild bool) error {
 		if err != nil {
 			return fmt.Errorf("export: %w", err)
 		}
-		view := exportView{ExportResult: res}
+		view := exportView{ExportResult: res, Coverage: c.answer(e, question{})}
 		bar = e.newProgress()
 		view.RolledUp, err = a.Pipeline.RollUp(ctx, bar.rollingUp)
 		bar.done()
@@ -80,7 +86,7 @@ func runExport(ctx context.Context, e *env, rebuild bool) error {
 			if view.RolledUp > 0 {
 				text += fmt.Sprintf(", %s rolled up", count(view.RolledUp, "month"))
 			}
-			return fmt.Sprintf("%s; the lake is %s\n", text, render.Text(a.LakeDir()))
+			return fmt.Sprintf("%s; the lake is %s\n", text, render.Text(a.LakeDir())) + e.missingText(view.Coverage)
 		})
 	})
 }

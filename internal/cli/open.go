@@ -63,14 +63,19 @@ func (e *env) engine(ctx context.Context, a *app.App) (*duckdb.Engine, error) {
 	return duckdb.Open(ctx, duckdb.Options{LakeDir: a.LakeDir(), MemoryMB: int(e.config.MemoryLimit >> 21)})
 }
 
-// asking opens the data directory and the engine, calls f and closes both.
-func (e *env) asking(ctx context.Context, command string, f func(*app.App, *duckdb.Engine) error) error {
+// asking opens the data directory and the engine, calls f and closes both. What
+// was collected is looked up before the data is.
+func (e *env) asking(ctx context.Context, command string, f func(*app.App, *duckdb.Engine, *covered) error) error {
 	return e.with(ctx, command, false, func(a *app.App) (err error) {
+		c, err := readCovered(ctx, a)
+		if err != nil {
+			return err
+		}
 		engine, err := e.engine(ctx, a)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, engine.Close()) }()
-		return f(a, engine)
+		return f(a, engine, c)
 	})
 }

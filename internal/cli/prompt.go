@@ -54,7 +54,7 @@ func (e *env) prompt(ctx context.Context, stdin *os.File, engine *duckdb.Engine)
 		// An interrupt ends this answer only.
 		ctx, stop := signal.NotifyContext(context.WithoutCancel(ctx), os.Interrupt, syscall.SIGTERM)
 		defer stop()
-		err := e.ask(ctx, engine, text, "")
+		err := e.ask(ctx, engine, nil, text, "")
 		if err != nil && ctx.Err() != nil {
 			err = errors.New("interrupted")
 		}

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -22,7 +23,7 @@ type queryOptions struct {
 
 func newQueryCmd(e *env) *cobra.Command {
 	var o queryOptions
-	cmd := taking(&cobra.Command{
+	cmd := taking(coverageFlag(e, &cobra.Command{
 		Use:     "query NAME",
 		Aliases: []string{"run-query"}, // the earlier tool's word
 		Short:   "Answer a question of the query pack",
@@ -42,7 +43,7 @@ read are told on standard error.`,
 			return queryNames(e), cobra.ShellCompDirectiveNoFileComp
 		},
 		RunE: func(cmd *cobra.Command, args []string) error { return runQuery(cmd.Context(), e, o, args[0]) },
-	}, takesRange, takesLimit, takesParquet)
+	}), takesRange, takesLimit, takesParquet)
 	f := cmd.Flags()
 	f.StringArrayVar(&o.params, "param", nil, "a parameter of the query, as name=value (may be repeated)")
 	f.StringVarP(&o.file, "output", "o", "", "write to that file instead of standard output")
@@ -150,7 +151,7 @@ func (e *env) queryParams(o queryOptions, limit int) (query.Params, error) {
 }
 
 func runQuery(ctx context.Context, e *env, o queryOptions, name string) error {
-	if err := e.checkOutput(o.file); err != nil {
+	if err := errors.Join(e.checkOutput(o.file), e.checkCoverage()); err != nil {
 		return err
 	}
 	q, err := e.findQuery(name)
@@ -175,17 +176,32 @@ func runQuery(ctx context.Context, e *env, o queryOptions, name string) error {
 		return withHint(usagef("%v", err), "`iamtrack query show "+q.Name+"` explains the query")
 	}
 	e.debug("SQL: %s", text)
+	about, err := e.queryTimes(q, p)
+	if err != nil {
+		return usagef("%v", err)
+	}
 	ifNone := ""
 	if e.since.IsZero() {
 		ifNone = fmt.Sprintf("this query looks back %s: --since asks for more, such as --since 2020-01-01", count(q.LookBackDays, "day"))
 	}
-	return e.asking(ctx, "query", func(_ *app.App, engine *duckdb.Engine) error {
+	return e.asking(ctx, "query", func(_ *app.App, engine *duckdb.Engine, c *covered) error {
 		rows, err := q.Run(ctx, engine, p)
 		if err != nil {
 			return fmt.Errorf("query %s: %w", q.Name, err)
 		}
-		return e.printRows(rows, rowsOptions{columns: q.Table, limit: limit, file: o.file, ifNone: ifNone})
+		return e.printRows(rows, rowsOptions{
+			columns: q.Table, limit: limit, file: o.file, ifNone: ifNone, names: c.names, coverage: c.answer(e, about),
+		})
 	})
+}
+
+// queryTimes is the time that a query looks at.
+func (e *env) queryTimes(q query.Query, p query.Params) (question, error) {
+	back, _, bounded, err := q.Times(p)
+	if err != nil || !bounded {
+		return question{}, err
+	}
+	return question{since: e.since, until: e.until, back: back}, nil
 }
 
 // checkOutput checks --format against -o before any work is done.

@@ -16,6 +16,7 @@ type globalFlags struct {
 	since, until                             string
 	limit                                    int
 	quiet, noColour                          bool
+	coverage                                 bool // rows of JSON come with their coverage
 }
 
 // What a command's annotation "takes" may list, besides what all take.

@@ -24,6 +24,10 @@ type rowsOptions struct {
 	ifNone string
 	// style is asked for a column's style by name.
 	style func(name string) render.Column
+	// coverage says how complete the answer is; nil says nothing.
+	coverage *answerCoverage
+	// names of accounts are shown beside their ids where people read.
+	names map[string]string
 }
 
 // printRows prints a result and closes it. It tells on standard error what the
@@ -47,10 +51,12 @@ func (e *env) printRows(rows query.Rows, o rowsOptions) (err error) {
 			if o.file != "" { // not for this terminal
 				p = render.New(w, cols, render.Options{Format: e.format(), Zone: e.config.Zone})
 			}
-			if n, err = copyRows(p, capped, index); err != nil {
-				return err
-			}
-			return p.Close()
+			return e.rowsDocument(w, o.coverage, func(io.Writer) error {
+				if n, err = copyRows(p, o.naming(capped, e.programs()), index); err != nil {
+					return err
+				}
+				return p.Close()
+			})
 		}
 	}
 	if o.file == "" {
@@ -70,6 +76,7 @@ func (e *env) printRows(rows query.Rows, o rowsOptions) (err error) {
 		text += ", written to " + o.file
 	}
 	e.note("%s", text)
+	e.tellCoverage(o.coverage)
 	if n == 0 && o.ifNone != "" {
 		e.note("%s", o.ifNone)
 	}
@@ -96,6 +103,45 @@ func (o *rowsOptions) choose(all []query.Column, machine bool) (cols []render.Co
 		return o.choose(all, true)
 	}
 	return cols, index
+}
+
+// naming puts names beside the ids of accounts.
+func (o *rowsOptions) naming(rows query.Rows, programs bool) query.Rows {
+	var at []int
+	for i, c := range rows.Columns() {
+		if slices.Contains(accountColumns, c.Name) {
+			at = append(at, i)
+		}
+	}
+	if programs || len(o.names) == 0 || len(at) == 0 {
+		return rows
+	}
+	return &namedRows{Rows: rows, names: o.names, at: at}
+}
+
+// accountColumns are columns of events and of query packs that hold account ids.
+var accountColumns = []string{"account_id", "identity_account_id", "caller_account", "role_account", "from_account", "target_account"}
+
+// namedRows are rows with the names of accounts beside their ids.
+type namedRows struct {
+	query.Rows
+	names map[string]string
+	at    []int
+	row   []any
+}
+
+func (r *namedRows) Next() ([]any, error) {
+	row, err := r.Rows.Next()
+	if err != nil {
+		return nil, err
+	}
+	r.row = append(r.row[:0], row...)
+	for _, i := range r.at {
+		if id, ok := r.row[i].(string); ok {
+			r.row[i] = namedCell(r.names, id)
+		}
+	}
+	return r.row, nil
 }
 
 // columnStyle is how well-known columns look in a table.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -24,7 +25,7 @@ const maxSQL = 1 << 20
 
 func newSQLCmd(e *env) *cobra.Command {
 	var o sqlOptions
-	cmd := taking(&cobra.Command{
+	cmd := taking(coverageFlag(e, &cobra.Command{
 		Use:   "sql ['SELECT …' | -]",
 		Short: "Ask in SQL (DuckDB's dialect) over the tables events and filtered",
 		Long: `Ask in SQL (DuckDB's dialect) over the tables events and filtered. The statement
@@ -46,14 +47,14 @@ except in a table, which ends after 1,000 unless --limit says more.`,
 			}
 			return runSQL(cmd.Context(), e, o, text)
 		},
-	}, takesLimit, takesParquet)
+	}), takesLimit, takesParquet)
 	cmd.Flags().StringVar(&o.file, "file", "", "read the statement from that file")
 	cmd.Flags().StringVarP(&o.output, "output", "o", "", "write to that file instead of standard output")
 	return cmd
 }
 
 func runSQL(ctx context.Context, e *env, o sqlOptions, text string) error {
-	if err := e.checkOutput(o.output); err != nil {
+	if err := errors.Join(e.checkOutput(o.output), e.checkCoverage()); err != nil {
 		return err
 	}
 	if text != "" && o.file != "" {
@@ -79,7 +80,12 @@ func runSQL(ctx context.Context, e *env, o sqlOptions, text string) error {
 		if o.output != "" {
 			return usagef("-o goes with a statement")
 		}
-		return e.asking(ctx, "sql", func(_ *app.App, engine *duckdb.Engine) error { return e.prompt(ctx, stdin, engine) })
+		return e.asking(ctx, "sql", func(_ *app.App, engine *duckdb.Engine, c *covered) error {
+			for _, line := range c.answer(e, question{}).lines { // once, not under each answer
+				e.say("missing: " + line)
+			}
+			return e.prompt(ctx, stdin, engine)
+		})
 	case text == "" || text == "-":
 		if text, err = readStatement(e.stdin); err != nil {
 			return fmt.Errorf("read standard input: %w", err)
@@ -88,7 +94,9 @@ func runSQL(ctx context.Context, e *env, o sqlOptions, text string) error {
 	if strings.TrimSpace(text) == "" {
 		return withHint(usagef("there is no statement"), "for example: `iamtrack sql \"SELECT event_name, count(*) FROM events GROUP BY 1\"`")
 	}
-	return e.asking(ctx, "sql", func(_ *app.App, engine *duckdb.Engine) error { return e.ask(ctx, engine, text, o.output) })
+	return e.asking(ctx, "sql", func(_ *app.App, engine *duckdb.Engine, c *covered) error {
+		return e.ask(ctx, engine, c.answer(e, question{}), text, o.output)
+	})
 }
 
 func readStatement(r io.Reader) (string, error) {
@@ -102,8 +110,8 @@ func readStatement(r io.Reader) (string, error) {
 	return string(b), nil
 }
 
-// ask runs one statement and prints its rows.
-func (e *env) ask(ctx context.Context, engine *duckdb.Engine, text, output string) error {
+// ask runs one statement and prints its rows. v may be nil.
+func (e *env) ask(ctx context.Context, engine *duckdb.Engine, v *answerCoverage, text, output string) error {
 	limit := e.limit(1000)
 	if output != "" && e.flags.limit < 0 {
 		limit = 0
@@ -112,5 +120,5 @@ func (e *env) ask(ctx context.Context, engine *duckdb.Engine, text, output strin
 	if err != nil {
 		return withHint(fmt.Errorf("sql: %w", err), "tables are events and filtered; `iamtrack sql \"DESCRIBE events\"` lists the columns")
 	}
-	return e.printRows(rows, rowsOptions{limit: limit, file: output})
+	return e.printRows(rows, rowsOptions{limit: limit, file: output, coverage: v})
 }
