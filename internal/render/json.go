@@ -63,6 +63,17 @@ func (p *jsonPrinter) Close() error {
 	return err
 }
 
+// WriteJSONLine writes one value as one line, as streams of values have it, as
+// safe as WriteJSON.
+func WriteJSONLine(w io.Writer, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(append(EscapeJSON(b), '\n'))
+	return err
+}
+
 // WriteJSON writes one value, indented, and a line end. Text in it is as safe
 // as a Printer's.
 func WriteJSON(w io.Writer, v any) error {
