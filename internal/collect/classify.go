@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/rule"
@@ -48,8 +47,8 @@ type classifier struct {
 // with the hot store, and with the other days of the lake, where the same id may
 // stand with another time. The caller holds the lease; nothing is written.
 func (p *Pipeline) classify(ctx context.Context, d *dayRows) (classified, error) {
-	slices.SortFunc(d.events, func(a, b event.Event) int { return a.Compare(&b) })
-	slices.SortFunc(d.filtered, func(a, b event.Filtered) int { return compareFiltered(&a, &b) })
+	sortRows(d.events, (*event.Event).Compare)
+	sortRows(d.filtered, compareFiltered)
 	c := classifier{p: p, date: d.date, known: make(map[event.Key]known, len(d.events)), lost: map[store.ConflictRef]bool{}, tell: d.outcome}
 	if c.tell == nil {
 		c.tell = func(event.Key, Outcome) {}
@@ -193,7 +192,7 @@ func (c *classifier) finish() {
 	r := &c.result
 	t := &r.tally
 	// A content that took another one's place may have another time.
-	slices.SortFunc(r.winners, func(a, b event.Event) int { return a.Compare(&b) })
+	sortRows(r.winners, (*event.Event).Compare)
 	for i := range r.winners {
 		w := &r.winners[i]
 		if c.known[w.Key()].hot {

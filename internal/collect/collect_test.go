@@ -272,24 +272,29 @@ func TestImportFolderOfOtherFiles(t *testing.T) {
 	writeLines(t, filepath.Join(dir, "labels.jsonl"), []byte(`{"line":1}`), []byte(`{"line":2}`))
 	writeLines(t, filepath.Join(dir, "empty.json"), []byte(`[]`))
 	writeLines(t, filepath.Join(dir, "broken.json"), []byte(`[{eventName: 'x'}]`))
+	writeLines(t, filepath.Join(dir, "spaces.json"), []byte("  "))
+	if err := os.WriteFile(filepath.Join(dir, "nothing.json"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	sum := mustImport(t, p, dir)
-	if sum.Files != 4 || sum.Records != 2 || sum.Stored != 1 || sum.Rejected != 1 {
+	if sum.Files != 6 || sum.Records != 2 || sum.Stored != 1 || sum.Rejected != 1 {
 		t.Errorf("summary: %+v", sum)
 	}
 	failed := map[string]bool{}
 	for _, f := range sum.FailedFiles {
 		failed[filepath.Base(f.Path)] = f.Foreign
 	}
-	if diff := cmp.Diff(map[string]bool{"labels.jsonl": true, "broken.json": false}, failed); diff != "" {
+	if diff := cmp.Diff(map[string]bool{"labels.jsonl": true, "spaces.json": true, "broken.json": false}, failed); diff != "" {
 		t.Errorf("failed files (-want +got):\n%s", diff)
 	}
 	if !sum.Incomplete() {
 		t.Error("an import with a broken file counts as complete")
 	}
 	// Named on purpose, a file without records is a failure.
-	sum = mustImport(t, p, filepath.Join(dir, "labels.jsonl"))
-	if !sum.Incomplete() {
-		t.Errorf("a named file without records: %+v", sum)
+	for _, name := range []string{"labels.jsonl", "spaces.json"} {
+		if sum = mustImport(t, p, filepath.Join(dir, name)); !sum.Incomplete() {
+			t.Errorf("%s, named, without records: %+v", name, sum)
+		}
 	}
 }
 

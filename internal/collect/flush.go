@@ -114,6 +114,7 @@ func (im *importer) collect(ctx context.Context, results <-chan parsed) error {
 		f := &im.files[r.file]
 		f.pending += im.held.add(&r)
 		im.count(&r)
+		im.reuse(&r)
 		if r.last {
 			f.ended = true
 			switch {

@@ -214,6 +214,7 @@ type importer struct {
 	bytesDone atomic.Int64
 	records   atomic.Int64
 	filesDone atomic.Int64
+	spare     sync.Pool // of *parsed
 
 	sum  Summary
 	held heap
@@ -281,6 +282,7 @@ type batch struct {
 	last    bool  // the file's end
 	err     error // why the file could not be read to its end
 	foreign bool  // the file has held nothing but foreign values so far
+	blank   bool  // it was nothing but white space
 }
 
 // parsed is what a batch became.
@@ -295,6 +297,21 @@ type parsed struct {
 	last        bool
 	err         error
 	foreign     bool
+}
+
+// empty returns a parsed without rows, in the memory of one that was taken.
+func (im *importer) empty(file int) parsed {
+	if old, ok := im.spare.Get().(*parsed); ok {
+		return parsed{file: file, events: old.events, filtered: old.filtered}
+	}
+	return parsed{file: file}
+}
+
+// reuse takes the memory of a parsed whose rows were copied.
+func (im *importer) reuse(r *parsed) {
+	clear(r.events)
+	clear(r.filtered)
+	im.spare.Put(&parsed{events: r.events[:0], filtered: r.filtered[:0]})
 }
 
 // run reads, parses and collects. With a file for each worker, a worker reads
@@ -459,16 +476,8 @@ func (w *worker) file(ctx context.Context, i int) error {
 	}
 	defer in.close()
 	w.split.Reset(in.r)
-	out, records, held, now := parsed{file: i}, 0, 0, im.p.Now()
-	// Most of a trail is noise, which its first fields tell.
-	drop := func(h *event.Head) bool {
-		reason := im.p.Filter.HeadReason(h)
-		if reason == "" || im.p.Rules.MayBeGrave(h.EventSource, h.EventName, h.IdentityType) {
-			return false
-		}
-		out.drop(h.Filtered(reason))
-		return true
-	}
+	out, records, held, now := im.empty(i), 0, 0, im.p.Now()
+	drop := im.noise(&out)
 	for {
 		e, raw, dropped, err := w.parser.NextUnless(w.split, im.p.Filter.MayBeNoise, drop)
 		var reject *event.RejectError
@@ -480,7 +489,7 @@ func (w *worker) file(ctx context.Context, i int) error {
 			}
 			if in.foreign {
 				// It isn't a CloudTrail file, unless it is damaged or empty.
-				out = parsed{file: i, foreign: records > 0 || giveUp}
+				out = parsed{file: i, foreign: records > 0 || giveUp || w.split.Blank()}
 				records = 0
 			}
 			out.last, out.err = true, in.end(err)
@@ -500,8 +509,21 @@ func (w *worker) file(ctx context.Context, i int) error {
 			if err := send(ctx, w.out, out); err != nil {
 				return err
 			}
-			out, records, held, now = parsed{file: i}, 0, 0, im.p.Now()
+			out, records, held, now = im.empty(i), 0, 0, im.p.Now()
 		}
+	}
+}
+
+// noise returns what tells noise, which most of a trail is, by a record's first
+// fields, and counts it in out.
+func (im *importer) noise(out *parsed) func(*event.Head) bool {
+	return func(h *event.Head) bool {
+		reason := im.p.Filter.HeadReason(h)
+		if reason == "" || im.p.Rules.MayBeGrave(h.EventSource, h.EventName, h.IdentityType) {
+			return false
+		}
+		out.drop(h.Filtered(reason))
+		return true
 	}
 }
 
@@ -520,7 +542,7 @@ func (im *importer) readFile(ctx context.Context, i int, out chan<- batch) error
 		giveUp := err == nil && in.foreign && in.judge(raw, len(b.data))
 		b.foreign = in.foreign
 		if err != nil || giveUp {
-			b.last, b.err = true, in.end(err)
+			b.last, b.err, b.blank = true, in.end(err), split.Blank()
 			return send(ctx, out, b)
 		}
 		at := len(b.data)
@@ -558,23 +580,26 @@ func notJSON(raw event.Raw) bool {
 }
 
 func (im *importer) parse(parser *event.Parser, b batch) parsed {
-	out := parsed{file: b.file, last: b.last, err: b.err, foreign: b.foreign}
+	out := im.empty(b.file)
+	out.last, out.err = b.last, b.err
 	if b.foreign {
 		// The file's only batch: it isn't a CloudTrail file, unless it is
 		// damaged or empty, which err and an empty list say.
-		out.foreign = len(b.raws) > 0
+		out.foreign = len(b.raws) > 0 || b.blank
 		return out
 	}
-	out.events = make([]event.Event, 0, len(b.raws))
-	now := im.p.Now()
+	now, drop := im.p.Now(), im.noise(&out)
 	for _, raw := range b.raws {
 		var err error
 		if raw.Err != nil {
 			err = raw.Err
 		} else {
 			var e event.Event
-			if e, err = parser.Parse(raw.Data); err == nil {
-				im.take(&e, &out)
+			var dropped bool
+			if e, dropped, err = parser.ParseUnless(raw.Data, im.p.Filter.MayBeNoise, drop); err == nil {
+				if !dropped {
+					im.take(&e, &out)
+				}
 				continue
 			}
 		}

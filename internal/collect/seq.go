@@ -3,6 +3,7 @@ package collect
 import (
 	"cmp"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/iamtrack/iamtrack/internal/event"
@@ -10,8 +11,13 @@ import (
 
 // compareFiltered is the total order of filtered rows.
 func compareFiltered(a, b *event.Filtered) int {
-	return cmp.Or(strings.Compare(a.AccountID, b.AccountID),
-		cmp.Compare(a.EventTime, b.EventTime), strings.Compare(a.EventID, b.EventID))
+	if c := strings.Compare(a.AccountID, b.AccountID); c != 0 {
+		return c
+	}
+	if a.EventTime != b.EventTime {
+		return cmp.Compare(a.EventTime, b.EventTime)
+	}
+	return strings.Compare(a.EventID, b.EventID)
 }
 
 // sliceSeq yields the elements of a slice.
@@ -59,5 +65,26 @@ func mergeSeq[T any](a, b iter.Seq2[T, error], compare func(*T, *T) int) iter.Se
 			}
 			other, otherErr, more = next()
 		}
+	}
+}
+
+// sortRows is slices.SortFunc for rows that are large: it moves each once.
+func sortRows[T any](rows []T, compare func(a, b *T) int) {
+	order := make([]int32, len(rows)) // which row belongs at an index
+	for i := range order {
+		order[i] = int32(i)
+	}
+	slices.SortFunc(order, func(a, b int32) int { return compare(&rows[a], &rows[b]) })
+	for i := range rows {
+		if int(order[i]) == i {
+			continue
+		}
+		first, at := rows[i], i
+		for int(order[at]) != i {
+			from := int(order[at])
+			rows[at], order[at] = rows[from], int32(at)
+			at = from
+		}
+		rows[at], order[at] = first, int32(at)
 	}
 }

@@ -172,8 +172,13 @@ func (e *Event) Date() Date { return DateOf(e.EventTime) }
 // Compare is the total order of events in a day file and in every answer that
 // sorts ascending: account, time, event id.
 func (e *Event) Compare(o *Event) int {
-	return cmp.Or(strings.Compare(e.AccountID, o.AccountID),
-		cmp.Compare(e.EventTime, o.EventTime), strings.Compare(e.EventID, o.EventID))
+	if c := strings.Compare(e.AccountID, o.AccountID); c != 0 {
+		return c
+	}
+	if e.EventTime != o.EventTime {
+		return cmp.Compare(e.EventTime, o.EventTime)
+	}
+	return strings.Compare(e.EventID, o.EventID)
 }
 
 // Date is a UTC calendar day, as days since 1970-01-01.

@@ -13,13 +13,14 @@ type Head struct {
 	// IssuerARN is userIdentity.sessionContext.sessionIssuer.arn.
 	IssuerARN string
 
-	id []byte // eventID, in the splitter's memory
+	id  []byte // eventID, in the splitter's memory
+	ids *arena // where it is copied to
 }
 
 // Filtered returns the thin row of the record, which was dropped for a reason.
 func (h *Head) Filtered(reason string) Filtered {
 	return Filtered{
-		EventID: string(h.id), EventTime: h.EventTime, AccountID: h.AccountID, AWSRegion: h.AWSRegion,
+		EventID: h.ids.keep(h.id), EventTime: h.EventTime, AccountID: h.AccountID, AWSRegion: h.AWSRegion,
 		EventSource: h.EventSource, EventName: h.EventName, Reason: reason,
 	}
 }
@@ -38,12 +39,22 @@ func (p *Parser) NextUnless(s *Splitter, may, drop func(*Head) bool) (e Event, r
 	return e, raw, false, err
 }
 
+// ParseUnless is NextUnless for a value that a Splitter returned: a record whose
+// Head drop accepts isn't parsed, and e is empty then.
+func (p *Parser) ParseUnless(raw []byte, may, drop func(*Head) bool) (e Event, dropped bool, err error) {
+	if len(raw) <= MaxRecord && p.head(raw, may) == len(raw) && drop(&p.heading) {
+		return Event{}, true, nil
+	}
+	e, err = p.Parse(raw)
+	return e, false, err
+}
+
 // head reads the Head of the record that b starts with into heading. It returns
 // the record's length, or 0 when the record isn't complete, isn't one that may
 // accepts, or holds anything that only the parser may judge: an escape in a key,
 // two of a needed key, a value of another type, what may be a credential.
 func (p *Parser) head(b []byte, may func(*Head) bool) int {
-	p.heading = Head{}
+	p.heading = Head{ids: &p.ids}
 	h := headScan{b: b, p: p, may: may}
 	end := h.object(0, pathRoot)
 	if end < 0 {

@@ -3,6 +3,7 @@ package event
 import (
 	"encoding/binary"
 	"math/bits"
+	"strings"
 )
 
 // field numbers the keys that columns, or the code that fills them, come from.
@@ -235,4 +236,27 @@ func (t *internTable) slot(b []byte) *string {
 		h = mix(h, uint64(n))
 	}
 	return &t.slots[h%uint64(len(t.slots))]
+}
+
+// arena makes many short strings few allocations. A string keeps those made
+// around it in memory.
+type arena struct {
+	chunk strings.Builder
+}
+
+// arenaChunk is the size of an allocation, in bytes.
+const arenaChunk = 4 << 10
+
+// keep returns b as a string.
+func (a *arena) keep(b []byte) string {
+	if len(b) > arenaChunk/16 {
+		return string(b)
+	}
+	if a.chunk.Cap()-a.chunk.Len() < len(b) {
+		a.chunk.Reset()
+		a.chunk.Grow(arenaChunk)
+	}
+	start := a.chunk.Len()
+	a.chunk.Write(b) // it fits: what was made before stays where it is
+	return a.chunk.String()[start:]
 }

@@ -17,6 +17,7 @@ type Parser struct {
 	ev      Event
 	heading Head
 	clean   internTable // strings that hold no credential
+	ids     arena
 
 	vals  [numFields]span // values in the record, by field
 	small []byte          // decoded short columns of one event

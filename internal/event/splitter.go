@@ -235,6 +235,12 @@ func (s *Splitter) Next() (Raw, error) {
 	}
 }
 
+// Blank reports whether a stream that was read to its end held nothing but white
+// space, and at least a byte of it.
+func (s *Splitter) Blank() bool {
+	return s.fail == io.EOF && !s.some && s.base+int64(len(s.buf)) > 0
+}
+
 // buffered returns what is in memory from the next value on, if that is an
 // object for sure and nothing but it has to be done: Parser.Next then finds its
 // end by itself, and takes it.

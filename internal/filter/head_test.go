@@ -29,8 +29,15 @@ func checkHead(t *testing.T, record []byte) bool {
 		row = h.Filtered(f.HeadReason(h))
 		return row.Reason != ""
 	})
+	_, again, _ := event.NewParser().ParseUnless(record, f.MayBeNoise, func(h *event.Head) bool { return f.HeadReason(h) != "" })
+	if again && !dropped {
+		t.Fatalf("dropped alone, but not from a stream: %s", record)
+	}
 	if !dropped {
 		return false
+	}
+	if len(raw.Data) == len(record) && !again {
+		t.Fatalf("dropped from a stream, but not alone: %s", record)
 	}
 	if err != nil {
 		t.Fatalf("dropped with an error: %v", err)
