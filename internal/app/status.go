@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/iamtrack/iamtrack/internal/coverage"
 	"github.com/iamtrack/iamtrack/internal/store"
 )
 
@@ -26,12 +27,31 @@ type Status struct {
 	DirtyDays  int                         `json:"dirty_days"`
 	StoreBytes int64                       `json:"store_bytes"`
 	LakeBytes  int64                       `json:"lake_bytes"`
+	Late       int64                       `json:"late"` // events that came after their time had been read
+	Accounts   []store.AccountName         `json:"accounts"`
+	Streams    []coverage.Status           `json:"streams"` // collected; imported files claim no coverage
 }
 
 // Status counts what the lake and the store hold; call Refresh before, so that
 // the lake has everything.
 func (a *App) Status(ctx context.Context) (Status, error) {
-	s := Status{DataDir: a.Config.DataDir, Categories: map[string]int64{}}
+	s := Status{
+		DataDir: a.Config.DataDir, Categories: map[string]int64{},
+		Accounts: []store.AccountName{}, Streams: []coverage.Status{},
+	}
+	ledgers, err := a.Store.Streams(ctx)
+	if err != nil {
+		return s, err
+	}
+	for _, l := range ledgers {
+		s.Streams = append(s.Streams, l.Status(a.now().Unix()))
+		s.Late += l.Late
+	}
+	names, err := a.Store.AccountNames(ctx)
+	if err != nil {
+		return s, err
+	}
+	s.Accounts = append(s.Accounts, names...)
 	days, err := a.Store.LakeDays(ctx)
 	if err != nil {
 		return s, err

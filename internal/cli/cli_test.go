@@ -98,6 +98,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code": scriptCode, "field": scriptField, "rows": scriptRows, "column": scriptColumn, "safe": scriptSafe,
+			"ledger": scriptLedger, "account": scriptAccount,
 		},
 	})
 }

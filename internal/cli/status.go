@@ -15,13 +15,17 @@ func newStatusCmd(e *env) *cobra.Command {
 	var rejected bool
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Show what is stored: counts, time span, alerts, sizes, what is missing",
+		Short: "Show what is stored, what was collected, and what is missing",
 		Long: `Show what is stored: events by category, first and last day, what was filtered,
 rejected or contradicted, alerts by severity, sizes, and days that the lake
-still lacks. With --rejected: the records that could not be parsed.
+still lacks. Of what is collected, by account and region: what is covered, how
+surely, how long ago that was, what is missing and why, and the last errors.
+With --rejected: the records that could not be parsed.
 
-JSON is one object; with --rejected an array of objects with file, offset,
-length, sha256, reason, excerpt, seen.`,
+JSON is one object: events, filtered, rejected, conflicts, late, alerts, accounts,
+streams (an array of account_id, aws_region, event_source, covered, gaps,
+lag_seconds, last_error and more) and more; with --rejected an array of objects
+with file, offset, length, sha256, reason, excerpt, seen.`,
 		Example: "  iamtrack status\n  iamtrack status --rejected",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -37,6 +41,10 @@ length, sha256, reason, excerpt, seen.`,
 
 func runStatus(ctx context.Context, e *env) error {
 	return e.with(ctx, "status", false, func(a *app.App) error {
+		c, err := readCovered(ctx, a)
+		if err != nil {
+			return fmt.Errorf("status: %w", err)
+		}
 		if err := e.refresh(ctx, a); err != nil {
 			return err
 		}
@@ -44,14 +52,14 @@ func runStatus(ctx context.Context, e *env) error {
 		if err != nil {
 			return fmt.Errorf("status: %w", err)
 		}
-		if s.Events == 0 && s.Filtered == 0 {
+		if s.Events == 0 && s.Filtered == 0 && len(s.Streams) == 0 {
 			e.note("no event yet: %s", noDataHint)
 		}
 		last, err := recallImport(ctx, a)
 		if err != nil {
 			return fmt.Errorf("status: %w", err)
 		}
-		return e.object(statusView{s, last}, func() string { return e.statusText(&s, last) })
+		return e.object(statusView{s, last}, func() string { return e.statusText(&s, c, last) })
 	})
 }
 
@@ -61,7 +69,7 @@ type statusView struct {
 	LastImport *lastImport `json:"last_import"`
 }
 
-func (e *env) statusText(s *app.Status, last *lastImport) string {
+func (e *env) statusText(s *app.Status, c *covered, last *lastImport) string {
 	t := e.newPage()
 	t.line(e.paint(render.Bold, count(s.Events, "event")) + " in " + count(s.Days, "day") + dayRange(s))
 	if b := byCategory(s.Categories); b != "" {
@@ -90,6 +98,7 @@ func (e *env) statusText(s *app.Status, last *lastImport) string {
 			t.field(state, "none")
 		}
 	}
+	e.statusStreams(t, c)
 	if last != nil {
 		t.heading("Last import")
 		t.field("ended", e.timeText(last.Ended.UnixMilli()))
