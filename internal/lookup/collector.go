@@ -346,7 +346,20 @@ func (r *run) readRegion(ctx context.Context, reg *region, streams []coverage.St
 		}
 		return r.plan(ctx, done, false)
 	})
-	return errors.Join(err, r.sink.flush(ctx))
+	if err := errors.Join(err, r.sink.flush(ctx)); err != nil {
+		return err
+	}
+	// What CloudTrail has dropped meanwhile is not to be had any more.
+	for _, s := range streams {
+		err := r.Store.UpdateStream(ctx, s, func(l *coverage.Ledger) error {
+			l.Expire(r.clock.now().Unix())
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("end the reading of %s: %w", s, err)
+		}
+	}
+	return nil
 }
 
 // plan returns the tasks of some streams: those of the newest events at the start

@@ -30,6 +30,7 @@ func TestFirstRunReadsEverything(t *testing.T) {
 			if first.Throttled*100 > first.Requests {
 				t.Errorf("%d of %d requests were throttled", first.Throttled, first.Requests)
 			}
+			w.checkCovered(today.AddDate(0, 0, -90).Add(time.Minute), time.Now().Add(-time.Minute))
 			second := w.mustRun()
 			if second.Stored != 0 || second.Alerts != 0 {
 				t.Errorf("second run stores %d events and %d alerts", second.Stored, second.Alerts)
