@@ -77,8 +77,8 @@ func (tx *writer) putAlert(a *rule.Alert) (isNew bool, err error) {
 	if err != nil || n > 0 {
 		return false, err
 	}
-	_, err = tx.exec(`INSERT INTO alerts (event_time_ms, severity, rule, account_id, actor, superseded, alert, id)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?)`, content...)
+	_, err = tx.exec(`INSERT INTO alerts (event_time_ms, severity, rule, account_id, actor, superseded, alert, id, recorded_ms, routed)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`, append(content, tx.s.now().UnixMilli())...)
 	return true, err
 }
 

@@ -128,6 +128,9 @@ func (s *sqlite) Counts(ctx context.Context) (Counts, error) {
 	if err != nil {
 		return c, err
 	}
+	if err := s.countOutbox(ctx, &c); err != nil {
+		return c, err
+	}
 	c.SizeBytes, err = s.size()
 	return c, s.fail("measure", err)
 }

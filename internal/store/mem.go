@@ -46,6 +46,7 @@ type Mem struct {
 	lastToken int64
 
 	memLedgers
+	outbox map[string]*Message // by id
 }
 
 var _ Store = (*Mem)(nil)
@@ -68,6 +69,7 @@ func OpenMem() *Mem {
 		imported:  map[string]FileState{},
 		meta:      map[string]string{},
 		leases:    map[string]*memLease{},
+		outbox:    map[string]*Message{},
 	}
 }
 

@@ -21,6 +21,8 @@ type memAlert struct {
 	alert      rule.Alert
 	superseded bool
 	ack        *ack
+	recorded   time.Time // first
+	routed     bool
 }
 
 func (a *memAlert) get() rule.Alert {
@@ -83,7 +85,7 @@ func (m *Mem) settle(group string, settle func([]rule.Fact) []rule.Alert) (newAl
 	for _, a := range settle(facts) {
 		kept := m.alerts[a.ID]
 		if kept == nil {
-			kept = &memAlert{}
+			kept = &memAlert{recorded: canonicalTime(m.Now())}
 			m.alerts[a.ID] = kept
 			if !a.Superseded {
 				newAlerts++
@@ -191,6 +193,12 @@ func (m *Mem) Counts(ctx context.Context) (Counts, error) {
 		for _, kept := range m.alerts {
 			a := kept.get()
 			c.addAlerts(a.State, a.Severity, 1)
+			if !kept.routed && !kept.superseded {
+				c.Unrouted++
+			}
+		}
+		for _, kept := range m.outbox {
+			c.addMessages(kept.Channel, kept.State, 1)
 		}
 	})
 	return c, err

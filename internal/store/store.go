@@ -154,6 +154,32 @@ type Store interface {
 	AccountNames(ctx context.Context) ([]AccountName, error)
 	PutAccountNames(ctx context.Context, names []AccountName) error
 
+	// Unrouted yields the alerts that Enqueue didn't mark yet and that aren't
+	// superseded, by when they were recorded, then by ID. (What was there when an
+	// older version's store was opened first counts as routed.)
+	Unrouted(ctx context.Context) iter.Seq2[Recorded, error]
+
+	// Enqueue puts messages into the outbox, pending, and marks alerts as routed,
+	// in one transaction. A message whose ID is there already changes nothing. When
+	// an alert is routed already, or unknown, nothing is done and done is false:
+	// read Unrouted again. Of a message ID, Channel, Kind, AlertIDs, Body, Created
+	// and Due count; times are kept to the millisecond.
+	Enqueue(ctx context.Context, messages []Message, routed []string) (done bool, err error)
+
+	// Claim returns the pending message of a channel that is due first, and which
+	// nobody has claimed, claimed for ttl; nil when there is none. Settle says how
+	// the attempt to send it ended, and gives it free; ErrLeaseLost when somebody
+	// else has claimed it since. ttl must be positive.
+	Claim(ctx context.Context, channel string, ttl time.Duration) (*Message, error)
+	Settle(ctx context.Context, m *Message, o Outcome) error
+
+	// Messages returns the messages that match, by Due, Created, ID.
+	Messages(ctx context.Context, f MessageFilter) ([]Message, error)
+
+	// PruneOutbox removes messages that aren't pending and didn't change since a
+	// time.
+	PruneOutbox(ctx context.Context, before time.Time) (removed int64, err error)
+
 	// Close releases what the store holds; other methods fail afterwards.
 	// Closing twice is no error.
 	Close() error
@@ -243,6 +269,10 @@ type Counts struct {
 	Conflicts   int64
 	// Alerts by state, then by severity name; no zero counts.
 	Alerts map[string]map[string]int64
+	// Unrouted alerts, see Store.Unrouted.
+	Unrouted int64
+	// Messages of the outbox, by channel, then by state; no zero counts.
+	Messages map[string]map[string]int64
 	// SizeBytes is what the store takes on disk, its write-ahead log included;
 	// 0 in memory.
 	SizeBytes int64

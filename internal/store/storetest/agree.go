@@ -49,7 +49,7 @@ func drawCall(rt *rapid.T, c *clock, leases map[string][2]store.Lease) (string, 
 		e := content()
 		return rapid.SampledFrom([]string{rule.AlertID("group"), rule.AlertID("each", e.AccountID, e.EventID), "none"}).Draw(rt, "alert")
 	}
-	switch name := rapid.SampledFrom([]string{"rows", "rows", "rows", "unsettled", "exported", "drop", "prune", "ack", "job", "lease", "meta", "ledger", "look"}).Draw(rt, "call"); name {
+	switch name := rapid.SampledFrom([]string{"rows", "rows", "rows", "unsettled", "exported", "drop", "prune", "ack", "job", "lease", "meta", "ledger", "outbox", "look"}).Draw(rt, "call"); name {
 	case "rows":
 		rows := drawRows(rt)
 		return name, func(s store.Store, _ int) string { return words(apply(ctx, s, rows)) }
@@ -121,6 +121,8 @@ func drawCall(rt *rapid.T, c *clock, leases map[string][2]store.Lease) (string, 
 			}
 			return ""
 		}
+	case "outbox":
+		return name, drawOutboxCall(rt, c)
 	case "ledger":
 		return name, drawLedgerCall(rt, c.at)
 	case "meta":

@@ -210,7 +210,7 @@ func testCounts(t *testing.T, open Open) {
 		t.Fatalf("%d bytes", got.SizeBytes)
 	}
 	got.SizeBytes = 0
-	same(t, "counts", got, store.Counts{HotEvents: 2, HotFiltered: 2, Rejected: 2, Conflicts: 1, Alerts: map[string]map[string]int64{
+	same(t, "counts", got, store.Counts{HotEvents: 2, HotFiltered: 2, Rejected: 2, Conflicts: 1, Unrouted: 3, Alerts: map[string]map[string]int64{
 		rule.StateFinding:      {"info": 1, "medium": 1},
 		rule.StateAcknowledged: {"critical": 1},
 		rule.StateSuperseded:   {"medium": 2},

@@ -25,6 +25,7 @@ type State struct {
 	LakeDays  []store.LakeDay
 	Streams   []*coverage.Ledger
 	Names     []store.AccountName
+	Outbox    []store.Message
 	Counts    store.Counts // without SizeBytes
 }
 
@@ -75,6 +76,9 @@ func Dump(ctx context.Context, s store.Store, dates ...event.Date) (State, error
 		return st, err
 	}
 	if st.Names, err = s.AccountNames(ctx); err != nil {
+		return st, err
+	}
+	if st.Outbox, err = s.Messages(ctx, store.MessageFilter{}); err != nil {
 		return st, err
 	}
 	st.Counts, err = s.Counts(ctx)

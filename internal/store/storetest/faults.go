@@ -60,6 +60,18 @@ var writes = []struct {
 	{"putaccountnames", func(ctx context.Context, s store.Store) error {
 		return s.PutAccountNames(ctx, []store.AccountName{{AccountID: "1", Name: "one", Seen: newClock().at}})
 	}},
+	{"enqueue", func(ctx context.Context, s store.Store) error {
+		_, err := s.Enqueue(ctx, []store.Message{message("new", "c")}, []string{rule.AlertID("group")})
+		return err
+	}},
+	{"claim", func(ctx context.Context, s store.Store) error {
+		_, err := s.Claim(ctx, "c", time.Minute)
+		return err
+	}},
+	{"pruneoutbox", func(ctx context.Context, s store.Store) error {
+		_, err := s.PruneOutbox(ctx, newClock().at.Add(time.Hour))
+		return err
+	}},
 }
 
 // prepare gives the writes something to change.
@@ -72,6 +84,10 @@ func prepare(t *testing.T, s store.Store) {
 	noError(t, s.DayExported(ctx, days[2].Mark, store.LakeDay{Date: days[2].Date}))
 	record(t, s, store.Findings{Facts: []rule.Fact{fact("group", made(1))}})
 	noError(t, s.FileDone(ctx, "old", []store.FileState{{Path: "z"}}))
+	enqueue(t, s, message("sent", "d"), message("old", "c"))
+	m, err := s.Claim(ctx, "d", time.Minute)
+	noError(t, err)
+	noError(t, s.Settle(ctx, m, store.Outcome{State: store.MessageSent}))
 }
 
 // whole is all that a store tells, with what Dump leaves out.
@@ -143,6 +159,7 @@ func testFaults(t *testing.T, open Open) {
 		})
 	}
 	t.Run("leases", func(t *testing.T) { testLeaseFaults(t, open) })
+	t.Run("settle", func(t *testing.T) { testSettleFaults(t, open) })
 	t.Run("no other points", func(t *testing.T) {
 		var points []string
 		s := fresh(t, open)
