@@ -44,6 +44,7 @@ func (a *App) Status(ctx context.Context) (Status, error) {
 		return s, err
 	}
 	for _, l := range ledgers {
+		l.Expire(a.now().Unix()) // what CloudTrail dropped since the last run
 		s.Streams = append(s.Streams, l.Status(a.now().Unix()))
 		s.Late += l.Late
 	}

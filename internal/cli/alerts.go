@@ -108,7 +108,7 @@ func runAlertsList(ctx context.Context, e *env, o alertsListOptions) error {
 		f.Limit = limit + 1 // one more tells whether there are more
 	}
 	return e.with(ctx, "alerts list", false, func(a *app.App) error {
-		c, err := readCovered(ctx, a)
+		c, err := e.readCovered(ctx, a)
 		if err != nil {
 			return err
 		}

@@ -47,7 +47,7 @@ func findAlert(ctx context.Context, a *app.App, id string) (rule.Alert, error) {
 
 func runAlertsShow(ctx context.Context, e *env, ids []string) error {
 	return e.with(ctx, "alerts show", false, func(a *app.App) error {
-		c, err := readCovered(ctx, a)
+		c, err := e.readCovered(ctx, a)
 		if err != nil {
 			return err
 		}

@@ -26,7 +26,7 @@ type covered struct {
 	names   map[string]string  // of accounts, by id
 }
 
-func readCovered(ctx context.Context, a *app.App) (*covered, error) {
+func (e *env) readCovered(ctx context.Context, a *app.App) (*covered, error) {
 	ledgers, err := a.Store.Streams(ctx)
 	if err != nil {
 		return nil, err
@@ -37,6 +37,9 @@ func readCovered(ctx context.Context, a *app.App) (*covered, error) {
 	}
 	// A trail may have proven a stream that no run has read: it promises nothing.
 	ledgers = slices.DeleteFunc(ledgers, func(l *coverage.Ledger) bool { return l.Began == 0 })
+	for _, l := range ledgers {
+		l.Expire(e.now().Unix()) // what CloudTrail dropped since the last run
+	}
 	return &covered{ledgers, names}, nil
 }
 
@@ -145,13 +148,30 @@ func (c *covered) answer(e *env, q question) *answerCoverage {
 	}
 	v.Collected = len(about) > 0
 	v.Until, v.Provisional = unixOrNull(until), unixOrNull(provisional)
-	v.lines = coverage.Lines(v.Gaps, about, coverage.LineOptions{
-		Name: func(id string) string { return c.names[id] }, Zone: e.config.Zone,
-	})
+	v.lines = e.gapLines(v.Gaps, about, c.names, 0)
 	if len(c.ledgers) > 0 && len(about) == 0 {
 		v.lines = []string{"nothing that was asked for is collected: only imported files tell of it"}
 	}
 	return v
+}
+
+// gapLines puts gaps in sentences, at most so many (0: as many as an answer has).
+func (e *env) gapLines(gaps []coverage.StreamGap, about []*coverage.Ledger, names map[string]string, most int) []string {
+	brief := slices.Clone(gaps)
+	for i := range brief {
+		g := &brief[i]
+		// The sentence names the place already.
+		for _, place := range []string{" of account " + g.AccountID + ": ", " in " + g.Region + ": "} {
+			if _, reason, ok := strings.Cut(g.Detail, place); ok {
+				g.Detail = reason
+				break
+			}
+		}
+		g.Detail = render.Shorten(render.Text(g.Detail), 160)
+	}
+	return coverage.Lines(brief, about, coverage.LineOptions{
+		Max: most, Name: func(id string) string { return names[id] }, Zone: e.config.Zone,
+	})
 }
 
 func unixOrNull(seconds int64) *time.Time {

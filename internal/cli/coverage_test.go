@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"regexp"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/iamtrack/iamtrack/internal/app"
 	"github.com/iamtrack/iamtrack/internal/coverage"
 	"github.com/iamtrack/iamtrack/internal/query"
 	"github.com/iamtrack/iamtrack/internal/store"
@@ -280,6 +282,32 @@ func TestAnswerCoverage(t *testing.T) {
 	}
 	if v := c.answer(&env{now: func() time.Time { return start }}, question{until: start.Add(-10 * day)}); v.Until != nil || v.Provisional != nil {
 		t.Errorf("of ten days ago: %+v", v)
+	}
+}
+
+// The oldest events leave while a first run reads: what is lost of its first
+// seconds is no gap.
+func TestFirstSecondsAreNoGap(t *testing.T) {
+	start := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC).Unix()
+	s := store.OpenMem()
+	name := coverage.Stream{AccountID: "111122223333", Region: "us-east-1", Source: "iam.amazonaws.com"}
+	if err := s.UpdateStream(t.Context(), name, func(l *coverage.Ledger) error {
+		l.Begin(start)
+		l.Mark(coverage.Read{Span: coverage.Span{From: l.Since, To: start}, Begun: start, Ended: start + 9})
+		if len(l.Gaps(l.Promised())) != 1 {
+			return errors.New("it took no time")
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	e := &env{now: func() time.Time { return time.Unix(start+20, 0) }}
+	c, err := e.readCovered(t.Context(), &app.App{Store: s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := c.answer(e, question{}); len(v.Gaps) != 0 || len(v.lines) != 0 || !v.Collected {
+		t.Errorf("the answer lacks %v: %q", v.Gaps, v.lines)
 	}
 }
 

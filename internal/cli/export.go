@@ -50,7 +50,7 @@ func (e *env) rollUpNote(reason string) {
 
 func runExport(ctx context.Context, e *env, rebuild bool) error {
 	return e.changing(ctx, "export", func(a *app.App) error {
-		c, err := readCovered(ctx, a)
+		c, err := e.readCovered(ctx, a)
 		if err != nil {
 			return err
 		}

@@ -67,7 +67,7 @@ func (e *env) engine(ctx context.Context, a *app.App) (*duckdb.Engine, error) {
 // was collected is looked up before the data is.
 func (e *env) asking(ctx context.Context, command string, f func(*app.App, *duckdb.Engine, *covered) error) error {
 	return e.with(ctx, command, false, func(a *app.App) (err error) {
-		c, err := readCovered(ctx, a)
+		c, err := e.readCovered(ctx, a)
 		if err != nil {
 			return err
 		}

@@ -41,7 +41,7 @@ with file, offset, length, sha256, reason, excerpt, seen.`,
 
 func runStatus(ctx context.Context, e *env) error {
 	return e.with(ctx, "status", false, func(a *app.App) error {
-		c, err := readCovered(ctx, a)
+		c, err := e.readCovered(ctx, a)
 		if err != nil {
 			return fmt.Errorf("status: %w", err)
 		}

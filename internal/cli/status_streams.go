@@ -163,9 +163,7 @@ func (e *env) statusGaps(t *page, c *covered) {
 	for _, l := range c.ledgers {
 		gaps = append(gaps, e.streamGaps(l)...)
 	}
-	lines := coverage.Lines(gaps, c.ledgers, coverage.LineOptions{
-		Max: len(gaps) + 1, Name: func(id string) string { return c.names[id] }, Zone: e.config.Zone,
-	})
+	lines := e.gapLines(gaps, c.ledgers, c.names, len(gaps)+1)
 	for i, line := range lines {
 		if i == maxStatusLines {
 			t.field("missing", "and "+count(len(lines)-i, "more gap")+": --format json has all")
