@@ -20,6 +20,8 @@ type Status struct {
 	Rejected   int64                       `json:"rejected"`
 	Conflicts  int64                       `json:"conflicts"`
 	Alerts     map[string]map[string]int64 `json:"alerts"` // by state, then severity
+	Messages   map[string]map[string]int64 `json:"messages"` // by channel, then state
+	Unrouted   int64                       `json:"unrouted"` // alerts that no message tells of yet
 	Days       int                         `json:"days"`   // with events
 	FirstDay   string                      `json:"first_day,omitempty"`
 	LastDay    string                      `json:"last_day,omitempty"`
@@ -88,6 +90,10 @@ func (a *App) Status(ctx context.Context) (Status, error) {
 		return s, err
 	}
 	s.HotEvents, s.Rejected, s.Conflicts, s.Alerts = c.HotEvents, c.Rejected, c.Conflicts, c.Alerts
+	s.Messages, s.Unrouted = c.Messages, c.Unrouted
+	if s.Messages == nil {
+		s.Messages = map[string]map[string]int64{}
+	}
 	s.StoreBytes, err = fileSizes(filepath.Join(a.Config.DataDir, storeFile))
 	return s, err
 }

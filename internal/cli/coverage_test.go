@@ -285,6 +285,23 @@ func TestAnswerCoverage(t *testing.T) {
 	}
 }
 
+// Status tells what was sent, and what is still to be.
+func TestStatusMessages(t *testing.T) {
+	e := &env{now: time.Now, stdout: &bytes.Buffer{}, lookupEnv: func(string) (string, bool) { return "", false }}
+	page := e.newPage()
+	e.statusMessages(page, &app.Status{Unrouted: 3})
+	if page.String() != "" {
+		t.Errorf("without a message: %q", page)
+	}
+	e.statusMessages(page, &app.Status{Unrouted: 3, Messages: map[string]map[string]int64{
+		"sns": {store.MessageGaveUp: 1}, "chat\x1b": {store.MessageSent: 1200, store.MessagePending: 2, store.MessageDropped: 4},
+	}})
+	want := "\nMessages\n  chat\\x1b      2 pending, 1,200 sent, 4 dropped\n  sns           1 gave up\n  to come       of 3 alerts\n"
+	if page.String() != want {
+		t.Errorf("got %q, want %q", page, want)
+	}
+}
+
 // The oldest events leave while a first run reads: what is lost of its first
 // seconds is no gap.
 func TestFirstSecondsAreNoGap(t *testing.T) {

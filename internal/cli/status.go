@@ -3,12 +3,16 @@ package cli
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/iamtrack/iamtrack/internal/app"
 	"github.com/iamtrack/iamtrack/internal/render"
 	"github.com/iamtrack/iamtrack/internal/rule"
+	"github.com/iamtrack/iamtrack/internal/store"
 )
 
 func newStatusCmd(e *env) *cobra.Command {
@@ -18,14 +22,16 @@ func newStatusCmd(e *env) *cobra.Command {
 		Short: "Show what is stored, what was collected, and what is missing",
 		Long: `Show what is stored: events by category, first and last day, what was filtered,
 rejected or contradicted, alerts by severity, sizes, and days that the lake
-still lacks. Of what is collected, by account and region: what is covered, how
-surely, how long ago that was, what is missing and why, and the last errors.
-With --rejected: the records that could not be parsed.
+still lacks. Messages by channel: pending, sent, given up. Of what is collected,
+by account and region: what is covered, how surely, how long ago that was, what is
+missing and why, and the last errors. With --rejected: the records that could not
+be parsed.
 
-JSON is one object: events, filtered, rejected, conflicts, late, alerts, accounts,
-streams (an array of account_id, aws_region, event_source, covered, gaps,
-lag_seconds, last_error and more) and more; with --rejected an array of objects
-with file, offset, length, sha256, reason, excerpt, seen.`,
+JSON is one object: events, filtered, rejected, conflicts, late, alerts, messages (by
+channel, then state), accounts, streams (an array of account_id, aws_region,
+event_source, covered, gaps, lag_seconds, last_error and more) and more; with
+--rejected an array of objects with file, offset, length, sha256, reason, excerpt,
+seen.`,
 		Example: "  iamtrack status\n  iamtrack status --rejected",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -98,6 +104,7 @@ func (e *env) statusText(s *app.Status, c *covered, last *lastImport) string {
 			t.field(state, "none")
 		}
 	}
+	e.statusMessages(t, s)
 	e.statusStreams(t, c)
 	if last != nil {
 		t.heading("Last import")
@@ -121,6 +128,27 @@ func (e *env) statusText(s *app.Status, c *covered, last *lastImport) string {
 		t.field("behind", count(s.DirtyDays, "day")+" of the lake: run "+e.command("export"))
 	}
 	return t.String()
+}
+
+// statusMessages writes the part of status about what was sent, by channel;
+// nothing when nothing was ever to be sent.
+func (e *env) statusMessages(t *page, s *app.Status) {
+	if len(s.Messages) == 0 {
+		return
+	}
+	t.heading("Messages")
+	for _, channel := range slices.Sorted(maps.Keys(s.Messages)) {
+		var parts []string
+		for _, state := range []string{store.MessagePending, store.MessageSent, store.MessageGaveUp, store.MessageDropped} {
+			if n := s.Messages[channel][state]; n > 0 {
+				parts = append(parts, number(n)+" "+state)
+			}
+		}
+		t.field(render.Text(channel), strings.Join(parts, ", "))
+	}
+	if s.Unrouted > 0 {
+		t.field("to come", "of "+count(s.Unrouted, "alert"))
+	}
 }
 
 func dayRange(s *app.Status) string {
