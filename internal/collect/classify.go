@@ -233,18 +233,20 @@ func (p *Pipeline) outranked(ctx context.Context, key event.Key, v event.Version
 	return false, nil
 }
 
-// dropper returns the lake.Input.Drop of a day, and where it leaves an error.
-func (p *Pipeline) dropper(ctx context.Context, day event.Date, losers map[store.ConflictRef]bool) (drop func(event.Key, event.Version) bool, failed *error) {
+// dropper returns the lake.Input.Drop and Was of a day, and where they leave an
+// error.
+func (p *Pipeline) dropper(ctx context.Context, day event.Date, lost *losers) (drop func(event.Key, event.Version) bool, was func(event.Key) bool, failed *error) {
 	failed = new(error)
-	if len(losers) == 0 {
-		return nil, failed
+	if lost == nil {
+		return nil, nil, failed
 	}
-	return func(k event.Key, v event.Version) bool {
-		if !losers[store.ConflictRef{Key: k, Hash: v.Hash}] {
+	drop = func(k event.Key, v event.Version) bool {
+		if !lost.contents[store.ConflictRef{Key: k, Hash: v.Hash}] {
 			return false
 		}
 		out, err := p.outranked(ctx, k, v, day)
 		*failed = errors.Join(*failed, err)
 		return out
-	}, failed
+	}
+	return drop, func(k event.Key) bool { return lost.keys[keyOnDay{k, day}] }, failed
 }

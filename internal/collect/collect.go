@@ -109,14 +109,28 @@ func (p *Pipeline) hotSince() event.Date {
 	return event.DateOf(p.Now().UnixMilli()) - event.Date(p.HotDays)
 }
 
-// conflictSet returns which contents are known losers.
-func (p *Pipeline) conflictSet(ctx context.Context) (map[store.ConflictRef]bool, error) {
-	set := map[store.ConflictRef]bool{}
+// losers are the contents that are known to have lost; nil: none.
+type losers struct {
+	contents map[store.ConflictRef]bool
+	keys     map[keyOnDay]bool // days on which a key had such a content
+}
+
+type keyOnDay struct {
+	event.Key
+	date event.Date
+}
+
+func (p *Pipeline) losers(ctx context.Context) (*losers, error) {
+	var l *losers
 	for e, err := range p.Store.Conflicts(ctx) {
 		if err != nil {
 			return nil, err
 		}
-		set[store.ConflictRef{Key: e.Key(), Hash: uint64(e.RecordHash)}] = true
+		if l == nil {
+			l = &losers{map[store.ConflictRef]bool{}, map[keyOnDay]bool{}}
+		}
+		l.contents[store.ConflictRef{Key: e.Key(), Hash: uint64(e.RecordHash)}] = true
+		l.keys[keyOnDay{e.Key(), e.Date()}] = true
 	}
-	return set, nil
+	return l, nil
 }

@@ -363,3 +363,28 @@ func TestRetentionRemovesWholeDays(t *testing.T) {
 		t.Errorf("lake days: %v, %v", days, err)
 	}
 }
+
+// A filtered row gives way to an event of its key and day even if that has lost
+// to a content on another day, whichever of the three comes when.
+func TestFilteredRowOfLoserIsDropped(t *testing.T) {
+	for _, age := range []int{2, 200} { // in the hot window, and before
+		day := now.AddDate(0, 0, -age).Truncate(24 * time.Hour).Add(9 * time.Hour)
+		lines := [][]byte{
+			encode(t, rec("e1", day, noise)),
+			encode(t, rec("e1", day)),
+			encode(t, rec("e1", day.AddDate(0, 0, 1), func(r map[string]any) { r["eventVersion"] = "1.10" })),
+		}
+		for _, order := range [][]int{{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}} {
+			p := newPipeline(t)
+			for _, i := range order {
+				mustImport(t, p, writeLines(t, filepath.Join(t.TempDir(), "part.jsonl"), lines[i]))
+				if _, err := p.Export(context.Background(), collect.ExportOptions{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if s := stateOf(t, p); len(s.Filtered) > 0 || len(s.Events) != 1 || len(s.Conflicts) != 1 {
+				t.Errorf("%d days old, order %v: %q, conflicts %q, filtered %q", age, order, s.Events, s.Conflicts, s.Filtered)
+			}
+		}
+	}
+}

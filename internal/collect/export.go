@@ -44,12 +44,12 @@ func (p *Pipeline) Export(ctx context.Context, o ExportOptions) (ExportResult, e
 			return err
 		}
 		if len(dirty) > 0 {
-			losers, err := p.conflictSet(ctx)
+			lost, err := p.losers(ctx)
 			if err != nil {
 				return err
 			}
 			for i, d := range dirty {
-				changed, err := p.exportDay(ctx, d, lake.Input{}, losers)
+				changed, err := p.exportDay(ctx, d, lake.Input{}, lost)
 				if err != nil {
 					return err
 				}
@@ -72,12 +72,13 @@ func (p *Pipeline) Export(ctx context.Context, o ExportOptions) (ExportResult, e
 
 // exportDay merges the day's hot rows, and add's, into the lake and records the
 // day as clean.
-func (p *Pipeline) exportDay(ctx context.Context, d store.DirtyDay, add lake.Input, losers map[store.ConflictRef]bool) (bool, error) {
-	drop, dropErr := p.dropper(ctx, d.Date, losers)
+func (p *Pipeline) exportDay(ctx context.Context, d store.DirtyDay, add lake.Input, lost *losers) (bool, error) {
+	drop, was, dropErr := p.dropper(ctx, d.Date, lost)
 	in := lake.Input{
 		Events:   mergeSeq(add.Events, p.Store.Day(ctx, d.Date), (*event.Event).Compare),
 		Filtered: mergeSeq(add.Filtered, p.Store.DayFiltered(ctx, d.Date), compareFiltered),
 		Drop:     drop,
+		Was:      was,
 		Lost: func(lost []event.Event) error {
 			return errors.Join(*dropErr, p.recordConflicts(ctx, lost))
 		},

@@ -167,6 +167,8 @@ type part struct {
 	rejected   []store.Rejected
 	rejectedOf map[int]struct{}
 
+	losers func() (*losers, error) // those that the store had; read once
+
 	// results of the flush, for the summary
 	mu     sync.Mutex
 	tally  tally
@@ -324,6 +326,7 @@ func (im *importer) flush(ctx context.Context, p *part) error {
 // writeDays classifies and stores the days of a part, in parallel where days do
 // not share keys.
 func (p *Pipeline) writeDays(ctx context.Context, part *part, dirty map[event.Date]int64) error {
+	part.losers = sync.OnceValues(func() (*losers, error) { return p.losers(ctx) })
 	entangled := part.entangled()
 	found := make([]classified, len(part.days))
 	parallel := func(f func(ctx context.Context, i int) error) error {
@@ -353,8 +356,9 @@ func (p *Pipeline) writeDays(ctx context.Context, part *part, dirty map[event.Da
 	}
 	mark := maps.Clone(stale)
 	for i, d := range part.days {
-		// A day is dirty until its file and the store's record of it agree.
-		if !entangled[d.date] && !p.staged(d, &found[i]) {
+		// A day is dirty until its file and the store's record of it agree; and
+		// a content that lost takes away the filtered row that its key may have.
+		if !entangled[d.date] && (!p.staged(d, &found[i]) || len(found[i].losers) > 0) {
 			mark[d.date] = true
 		}
 	}
@@ -456,7 +460,7 @@ func (p *Pipeline) writeDay(ctx context.Context, part *part, d *dayRows, c *clas
 	if staged {
 		err = p.Store.Put(ctx, c.winners, d.filtered)
 	} else {
-		err = p.mergeDay(ctx, d, c, dirty, marks[d.date])
+		err = p.mergeDay(ctx, part, d, c, dirty, marks[d.date])
 	}
 	if err != nil {
 		return err
@@ -487,15 +491,20 @@ func (p *Pipeline) markDirty(ctx context.Context, dates []event.Date) (map[event
 }
 
 // mergeDay merges rows into the day's files.
-func (p *Pipeline) mergeDay(ctx context.Context, d *dayRows, c *classified, dirty map[event.Date]int64, mark int64) error {
-	var losers map[store.ConflictRef]bool
+func (p *Pipeline) mergeDay(ctx context.Context, part *part, d *dayRows, c *classified, dirty map[event.Date]int64, mark int64) error {
+	var lost *losers
+	var err error
 	if _, was := dirty[d.date]; was || len(c.losers) > 0 {
-		var err error
-		if losers, err = p.conflictSet(ctx); err != nil {
-			return err
-		}
+		lost, err = p.losers(ctx)
+	} else if len(d.filtered) > 0 {
+		// Losers of this day that other days of the part bring meanwhile make it
+		// dirty, so these will do.
+		lost, err = part.losers()
 	}
-	_, err := p.exportDay(ctx, store.DirtyDay{Date: d.date, Mark: mark}, lake.Input{Events: sliceSeq(c.winners), Filtered: sliceSeq(d.filtered)}, losers)
+	if err != nil {
+		return err
+	}
+	_, err = p.exportDay(ctx, store.DirtyDay{Date: d.date, Mark: mark}, lake.Input{Events: sliceSeq(c.winners), Filtered: sliceSeq(d.filtered)}, lost)
 	return err
 }
 

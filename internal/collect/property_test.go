@@ -35,6 +35,9 @@ func drawRecords(t *rapid.T, tb testing.TB) [][]byte {
 		switch rapid.IntRange(0, 7).Draw(t, "kind") {
 		case 0:
 			r = rec("n"+id, at, noise)
+		case 5:
+			// Noise by the id of what are events elsewhere.
+			r = rec(id, at, noise)
 		case 1:
 			r["eventTime"] = "soon"
 		case 2:

@@ -91,6 +91,10 @@ type Input struct {
 	// Drop tells which contents are known losers (store conflicts): they are
 	// left out, and removed from the file. nil means none.
 	Drop func(event.Key, event.Version) bool
+	// Was tells keys that had an event on this day once, in a content that lost
+	// since: they have no filtered row either, or it would depend on the order
+	// of arrival whether they have one. nil means none.
+	Was func(event.Key) bool
 	// Lost is called, before anything is replaced, with contents that lost to
 	// a greater version of their key within this merge.
 	Lost func([]event.Event) error

@@ -20,7 +20,7 @@ const mergeAttempts = 10
 //   - one event for each key, the one of the greatest Version; Input.Lost gets
 //     the others first. Equal Versions are the same content: the row that the
 //     file has stays. Rows that Input.Drop names are left out, old ones too;
-//   - one filtered row for each key that has no event.
+//   - one filtered row for each key that has no event, and had none (Input.Was).
 //
 // It returns what the day then holds and whether a file was written or deleted;
 // when no row changes, nothing is written at all. The order of writes is: key
@@ -73,9 +73,9 @@ func (l *Lake) merge(ctx context.Context, date event.Date, in Input, rewrite boo
 	}
 	if f.old != nil || hasFiltered {
 		e.keys = new(keySet)
-		f.skip = func(_ event.Key, h hash128, _ *event.Filtered) bool {
+		f.skip = func(k event.Key, h hash128, _ *event.Filtered) bool {
 			_, ok := e.keys.find(h)
-			return ok
+			return ok || in.Was != nil && in.Was(k)
 		}
 	}
 	if err := e.plan(ctx); err != nil {

@@ -32,6 +32,7 @@ func Lake(t *testing.T, open func(tb testing.TB) lake.Bucket) {
 		{"merging again writes nothing", lakeRepeat},
 		{"the greater version stays, the other is handed out", lakeVersions},
 		{"dropped contents leave the file", lakeDrop},
+		{"filtered rows of former events leave the file", lakeWas},
 		{"a day that becomes empty loses its file", lakeEmptied},
 		{"a stored event takes the place of a filtered row", lakeFiltered},
 		{"a late event rewrites its day only", lakeLate},
@@ -336,6 +337,24 @@ func lakeDrop(t *testing.T, b lake.Bucket) {
 	}
 	if s.Events != int64(len(want)) {
 		t.Errorf("stats: %d events, want %d", s.Events, len(want))
+	}
+}
+
+// What had an event once has no filtered row, old or new.
+func lakeWas(t *testing.T, b lake.Bucket) {
+	l := lake.New(b, lake.Options{})
+	rows := Traffic(1, Day, 4)
+	thin := []event.Filtered{Thin(rows[0]), Thin(rows[1]), Thin(rows[2]), Thin(rows[3])}
+	Merge(t, l, Day, nil, thin[:2])
+	in := Input(nil, thin[2:])
+	in.Was = func(k event.Key) bool { return k == rows[0].Key() || k == rows[2].Key() }
+	s, changed, err := l.Merge(context.Background(), Day, in)
+	if err != nil || !changed || s.Filtered != 2 {
+		t.Errorf("got %+v, %v, %v; want two filtered rows", s, changed, err)
+	}
+	keys, err := l.FilteredKeys(context.Background(), Day)
+	if diff := cmp.Diff(map[event.Key]struct{}{rows[1].Key(): {}, rows[3].Key(): {}}, keys); diff != "" || err != nil {
+		t.Error(diff, err)
 	}
 }
 
