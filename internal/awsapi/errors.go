@@ -232,6 +232,9 @@ func (a *Account) explain(c call, err error, s seen) *Error {
 	} else if isNetwork(err) {
 		e.Kind = Network
 	}
+	if e.Kind == Other && api == nil && isNetwork(err) {
+		e.Kind = Network // the answer broke off
+	}
 	if e.Kind == Other && isCredentialsError(err) {
 		e.Kind = NoCredentials
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -110,6 +111,72 @@ func TestNoConnection(t *testing.T) {
 	}
 	if n := len(reset.requests()); n > 2 { // net/http itself repeats a request on a connection that was idle
 		t.Errorf("%d requests", n)
+	}
+}
+
+// An answer that breaks off is as good as none.
+func TestBrokenAnswer(t *testing.T) {
+	f := newFake(t, func(w http.ResponseWriter, _ request) {
+		w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+		w.Header().Set("Content-Length", "1000")
+		_, _ = w.Write([]byte(`{"Events": [`))
+	})
+	if err := lookup(t, open(t, f), "eu-west-3"); !errors.Is(err, awsapi.ErrNetwork) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// A client that reads a request's body to its end when the answer has begun finds
+// no failure: net/http would break the connection then.
+func TestRequestBodyStaysReadable(t *testing.T) {
+	f := newFake(t, func(w http.ResponseWriter, _ request) { answerJSON(w, map[string]any{"Events": []any{}}) })
+	var sent []*http.Request
+	s := open(t, f, func(c *awsapi.Config) {
+		c.HTTPClient = clientFunc(func(r *http.Request) (*http.Response, error) {
+			sent = append(sent, r)
+			return http.DefaultClient.Do(r)
+		})
+	})
+	if err := lookup(t, s, "eu-west-3"); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range sent {
+		if r.Body == nil {
+			t.Fatal("no body")
+		}
+		// As net/http does, which copies with WriteTo where there is one.
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			t.Errorf("after the answer: %v", err)
+		}
+	}
+	if len(sent) != 1 {
+		t.Errorf("%d requests", len(sent))
+	}
+}
+
+type clientFunc func(*http.Request) (*http.Response, error)
+
+func (f clientFunc) Do(r *http.Request) (*http.Response, error) { return f(r) }
+
+// Alone, nothing of the SDK's environment counts.
+func TestAlone(t *testing.T) {
+	f := newFake(t, func(w http.ResponseWriter, _ request) { answerJSON(w, map[string]any{"Events": []any{}}) })
+	for name, value := range map[string]string{
+		"AWS_PROFILE": "nobody", "AWS_ACCESS_KEY_ID": "AKIAENVIRONMENT", "AWS_REGION": "eu-west-1", "AWS_CA_BUNDLE": "/nowhere",
+		"AWS_ENDPOINT_URL_CLOUDTRAIL": "http://127.0.0.1:1", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true", "HTTP_PROXY": "http://127.0.0.1:1",
+	} {
+		t.Setenv(name, value)
+	}
+	s, err := awsapi.Open(t.Context(), awsapi.Config{Alone: true, EndpointURL: f.URL, Keys: &awsapi.Keys{AccessKeyID: "AKIAALONE", SecretAccessKey: "x"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := lookup(t, s, "eu-west-3"); err != nil {
+		t.Fatal(err)
+	}
+	got := f.requests()
+	if len(got) != 1 || got[0].KeyID != "AKIAALONE" || s.Region() != "us-east-1" {
+		t.Errorf("%+v, region %s", got, s.Region())
 	}
 }
 

@@ -15,6 +15,7 @@
 package awsapi
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -44,6 +45,8 @@ type Config struct {
 	Roles []Role
 	// Keys are fixed credentials; nil: the standard chain.
 	Keys *Keys
+	// Alone: only what is here counts; the SDK's environment and files aren't read.
+	Alone bool
 	// HTTPClient replaces the SDK's; nil: one without limits on connections.
 	HTTPClient aws.HTTPClient
 	// Record, when set, is told of every request before it is sent, from many
@@ -85,6 +88,31 @@ func Open(ctx context.Context, c Config) (*Session, error) {
 			t.MaxIdleConns, t.MaxIdleConnsPerHost = 0, 64
 		})
 	}
+	base, err := load(ctx, c, client)
+	if err != nil {
+		return nil, explainConfig(c, err)
+	}
+	base.HTTPClient = sender{base.HTTPClient}
+	s := &Session{c: c, base: base, buckets: map[string]*s3.Client{}}
+	for _, r := range c.Roles {
+		s.base = s.assuming(r)
+	}
+	s.own = newAccount(s, s.base, AccountSpec{Regions: c.Regions})
+	return s, nil
+}
+
+// load makes the SDK's configuration.
+func load(ctx context.Context, c Config, client aws.HTTPClient) (aws.Config, error) {
+	var keys aws.CredentialsProvider
+	if c.Keys != nil {
+		keys = credentials.NewStaticCredentialsProvider(c.Keys.AccessKeyID, c.Keys.SecretAccessKey, c.Keys.SessionToken)
+	}
+	if c.Alone {
+		return aws.Config{
+			Region: cmp.Or(c.Region, fallbackRegion), Credentials: keys, HTTPClient: client, AppID: c.UserAgent, Logger: logging.Nop{},
+			BaseEndpoint: aws.String(c.EndpointURL), APIOptions: []func(*middleware.Stack) error{observe(c.Record)},
+		}, nil
+	}
 	options := []func(*config.LoadOptions) error{
 		config.WithHTTPClient(client),
 		config.WithAPIOptions([]func(*middleware.Stack) error{observe(c.Record)}),
@@ -103,20 +131,10 @@ func Open(ctx context.Context, c Config) (*Session, error) {
 	if c.UserAgent != "" {
 		options = append(options, config.WithAppID(c.UserAgent))
 	}
-	if c.Keys != nil {
-		options = append(options, config.WithCredentialsProvider(
-			credentials.NewStaticCredentialsProvider(c.Keys.AccessKeyID, c.Keys.SecretAccessKey, c.Keys.SessionToken)))
+	if keys != nil {
+		options = append(options, config.WithCredentialsProvider(keys))
 	}
-	base, err := config.LoadDefaultConfig(ctx, options...)
-	if err != nil {
-		return nil, explainConfig(c, err)
-	}
-	s := &Session{c: c, base: base, buckets: map[string]*s3.Client{}}
-	for _, r := range c.Roles {
-		s.base = s.assuming(r)
-	}
-	s.own = newAccount(s, s.base, AccountSpec{Regions: c.Regions})
-	return s, nil
+	return config.LoadDefaultConfig(ctx, options...)
 }
 
 // assuming returns the session's configuration with a role's credentials, which
