@@ -85,6 +85,7 @@ func lonely(t *testing.T) {
 	for name, value := range map[string]string{
 		"AWS_CONFIG_FILE": none, "AWS_SHARED_CREDENTIALS_FILE": none, "AWS_EC2_METADATA_DISABLED": "true", "AWS_PROFILE": "",
 		"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": "", "AWS_SESSION_TOKEN": "", "AWS_REGION": "", "AWS_ENDPOINT_URL": "",
+		"AWS_CA_BUNDLE": "",
 	} {
 		t.Setenv(name, value)
 	}
