@@ -19,10 +19,10 @@ type Status struct {
 	Filtered   int64                       `json:"filtered"`
 	Rejected   int64                       `json:"rejected"`
 	Conflicts  int64                       `json:"conflicts"`
-	Alerts     map[string]map[string]int64 `json:"alerts"` // by state, then severity
+	Alerts     map[string]map[string]int64 `json:"alerts"`   // by state, then severity
 	Messages   map[string]map[string]int64 `json:"messages"` // by channel, then state
 	Unrouted   int64                       `json:"unrouted"` // alerts that no message tells of yet
-	Days       int                         `json:"days"`   // with events
+	Days       int                         `json:"days"`     // with events
 	FirstDay   string                      `json:"first_day,omitempty"`
 	LastDay    string                      `json:"last_day,omitempty"`
 	HotEvents  int64                       `json:"hot_events"`
