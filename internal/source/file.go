@@ -78,22 +78,23 @@ var siblings = []struct {
 // are read together; no file is listed twice. A path that does not exist or can't
 // be read, and a glob that matches nothing, is an error that names it; what can't
 // be read below a folder, or among the matches of a glob, is listed with Err, so
-// that it holds up nothing else.
+// that it holds up nothing else. Links to folders are followed, but for those that
+// lead to what was walked before, or back above it.
 func Expand(paths []string) ([]File, Skipped, error) {
 	var (
 		files []File
 		skip  Skipped
 		seen  = map[string]bool{}
 	)
-	add := func(path string, info fs.FileInfo, named bool) error {
+	add := func(path, place string, info fs.FileInfo, named bool) error {
 		abs, err := filepath.Abs(path)
 		if err != nil {
 			return fmt.Errorf("import %s: %w", path, err)
 		}
-		if seen[abs] {
+		if seen[abs] || seen[place] {
 			return nil
 		}
-		seen[abs] = true
+		seen[abs], seen[place] = true, true
 		if c := sibling(abs); c != nil {
 			*c(&skip)++
 			return nil
@@ -130,7 +131,8 @@ func Expand(paths []string) ([]File, Skipped, error) {
 			}
 		}
 		for _, m := range matches {
-			if err := walk(m, m == p, add, fail); err != nil {
+			w := walker{add: add, fail: fail}
+			if err := w.walk(m, m == p); err != nil {
 				return nil, skip, err
 			}
 		}
@@ -185,28 +187,37 @@ func match(p string) ([]string, error) {
 	return matches, nil
 }
 
+// walker lists what lies below folders.
+type walker struct {
+	// add takes a file; place is its path without links to folders in it.
+	add  func(path, place string, info fs.FileInfo, named bool) error
+	fail func(path string, err error)
+	dirs []string // real paths of the folders walked, the first one first
+}
+
 // walk adds root, or, if it is a folder, the files below it. An error of root
 // itself is returned when the user named it, all others go to fail.
-func walk(root string, named bool, add func(string, fs.FileInfo, bool) error, fail func(string, error)) error {
-	bad := func(path string, err error) error {
-		if named && path == root {
-			return fmt.Errorf("import %s: %w", root, unwrapPath(err))
-		}
-		fail(path, err)
-		return nil
-	}
+func (w *walker) walk(root string, named bool) error {
 	info, err := os.Stat(root)
 	if err != nil {
-		return bad(root, err)
+		return w.bad(root, err, named)
+	}
+	place, err := realPath(root)
+	if err != nil {
+		return w.bad(root, err, named)
 	}
 	if !info.IsDir() {
-		return add(root, info, named)
+		return w.add(root, place, info, named)
 	}
-	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+	w.dirs = append(w.dirs, place)
+	// Where a link leads only a trailing separator says.
+	return filepath.WalkDir(root+string(filepath.Separator), func(path string, d fs.DirEntry, err error) error {
+		path = filepath.Clean(path)
+		top := path == filepath.Clean(root)
 		switch {
 		case err != nil:
-			return bad(path, err)
-		case path != root && strings.HasPrefix(d.Name(), "."):
+			return w.bad(path, err, named && top)
+		case !top && strings.HasPrefix(d.Name(), "."):
 			if d.IsDir() {
 				return fs.SkipDir
 			}
@@ -219,13 +230,56 @@ func walk(root string, named bool, add func(string, fs.FileInfo, bool) error, fa
 			if !eventFileName(path) {
 				return nil // wherever it leads, it is no event file
 			}
-			return bad(path, err)
+			return w.bad(path, err, false)
 		}
-		if !info.Mode().IsRegular() {
+		switch {
+		case info.IsDir():
+			return w.follow(path)
+		case !info.Mode().IsRegular():
 			return nil
 		}
-		return add(path, info, false)
+		return w.add(path, filepath.Join(place, strings.TrimPrefix(path, filepath.Clean(root))), info, false)
 	})
+}
+
+// follow walks the folder that a link below another folder leads to.
+func (w *walker) follow(link string) error {
+	place, err := realPath(link)
+	if err != nil {
+		return w.bad(link, err, false)
+	}
+	if within(w.dirs[0], place) {
+		return nil
+	}
+	for _, d := range w.dirs {
+		if within(place, d) {
+			return nil
+		}
+	}
+	return w.walk(link, false)
+}
+
+func (w *walker) bad(path string, err error, named bool) error {
+	if named {
+		return fmt.Errorf("import %s: %w", path, unwrapPath(err))
+	}
+	w.fail(path, err)
+	return nil
+}
+
+// realPath is the absolute path of a file, without links in it.
+func realPath(path string) (string, error) {
+	path, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return "", err
+	}
+	return filepath.Abs(path)
+}
+
+// within reports whether a path is a folder or lies below it.
+func within(path, dir string) bool {
+	rel, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsLocal(rel)
 }
 
 // sibling returns the counter of a trail file that holds no events, or nil. The

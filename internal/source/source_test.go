@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -88,6 +89,32 @@ func TestExpandNamesEachFileOnce(t *testing.T) {
 }
 
 // A file that is named is read whatever it's called.
+// Links to folders are followed, each file is listed once, and no circle is
+// walked for ever.
+func TestExpandFollowsLinksToFolders(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "root/a.json", "root/sub/b.json", "far/deep/c.json", "far/d.json", "beside.json")
+	for name, to := range map[string]string{
+		"link": "root", "root/1": "../far/deep", "root/2": "../far", "root/inside": "sub", "root/above": "..",
+		"far/back": "../root", "far/deep/self": ".", "root/.hidden": "../far",
+	} {
+		if err := os.Symlink(to, filepath.Join(dir, filepath.FromSlash(name))); err != nil {
+			t.Skip(err)
+		}
+	}
+	for _, root := range []string{"root", "link", "lin?"} {
+		files, _, err := source.Expand([]string{filepath.Join(dir, root)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		base := strings.Replace(root, "?", "k", 1)
+		want := []string{base + "/1/c.json", base + "/2/d.json", base + "/a.json", base + "/sub/b.json"}
+		if got := relative(t, dir, files); !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", root, got, want)
+		}
+	}
+}
+
 func TestExpandNamedFile(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "events.txt")
