@@ -319,6 +319,9 @@ func (sc *scrubber) named(i int) (from, to int) {
 	}
 	switch sep {
 	case ' ': // --password hunter2
+		if strings.EqualFold(name, "bearer") { // where no header's name leads it
+			return bearer(s, after)
+		}
 		if nameEnd != i || name[0] != '-' || nameStart > 0 && !isGap(s[nameStart-1]) {
 			return 0, 0
 		}
@@ -348,6 +351,20 @@ func (sc *scrubber) named(i int) (from, to int) {
 	}
 	folded := strings.ToLower(name)
 	return valueAfter(s, after, sep, strings.HasSuffix(folded, "authorization") || strings.HasSuffix(folded, "cookie"))
+}
+
+// bearer finds the token that follows the word Bearer, if it is one: long, and
+// not of letters only.
+func bearer(s string, from int) (int, int) {
+	to, digits := from, false
+	for to < len(s) && (isAlnum(s[to]) || strings.IndexByte("-._~+/=", s[to]) >= 0) {
+		digits = digits || s[to] >= '0' && s[to] <= '9'
+		to++
+	}
+	if to-from < 20 || !digits {
+		return 0, 0
+	}
+	return from, to
 }
 
 func isGap(b byte) bool {
@@ -421,6 +438,15 @@ func valueAfter(s string, i int, sep byte, wholeLine bool) (from, to int) {
 	}
 	if s[i] == '[' || s[i] == '{' {
 		return i, bracketEnd(s, i)
+	}
+	if strings.HasPrefix(s[i:], "--") { // a private key has spaces and lines
+		b := i
+		for b < len(s) && s[b] == '-' {
+			b++
+		}
+		if _, to := pem(s, b); to > 0 {
+			return i, to
+		}
 	}
 	if !wholeLine {
 		return i, bareEnd(s, i, sep)

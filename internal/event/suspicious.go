@@ -98,7 +98,8 @@ func suspiciousAt(s []byte, i int) bool {
 // i, by its last letters.
 func nameMayEndAt(s []byte, i int) bool {
 	if s[i] == ' ' && i > 0 && s[i-1] != '"' && s[i-1] != '\'' {
-		// Only command line options have a bare space before their value.
+		// Only command line options, and "Bearer", have a bare space before their
+		// value.
 		if !endsLikeName(s[:i]) {
 			return false
 		}
@@ -106,7 +107,7 @@ func nameMayEndAt(s []byte, i int) bool {
 		for start > 0 && isNameByte(s[start-1]) {
 			start--
 		}
-		return s[start] == '-' || i-start >= maxNameLen
+		return s[start] == '-' || i-start >= maxNameLen || bytes.EqualFold(s[start:i], []byte("bearer"))
 	}
 	j := i
 	for j > 0 && i-j < maxGap {
