@@ -20,10 +20,10 @@ func newAlertsCmd(e *env) *cobra.Command {
 	cmd := group(&cobra.Command{
 		Use:     "alerts",
 		Aliases: []string{"alert"},
-		Short:   "List, explain and acknowledge what the rules found",
+		Short:   "List, explain, acknowledge and send what the rules found",
 		Example: "  iamtrack alerts list --severity high --since 30d\n  iamtrack alerts show 3f2a91c07d1be455",
 	})
-	cmd.AddCommand(newAlertsListCmd(e), newAlertsShowCmd(e), newAlertsAckCmd(e))
+	cmd.AddCommand(newAlertsListCmd(e), newAlertsShowCmd(e), newAlertsAckCmd(e), newAlertsTestCmd(e), newAlertsResendCmd(e))
 	return cmd
 }
 

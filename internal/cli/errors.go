@@ -56,10 +56,11 @@ func explain(err error) (message string, hints []string, code int) {
 		part    *partError
 		setting *config.Error
 		file    *config.FileError
+		channel *config.ChannelError
 		hint    *hintError
 	)
 	switch {
-	case errors.As(err, &usage), errors.As(err, &setting), errors.As(err, &file):
+	case errors.As(err, &usage), errors.As(err, &setting), errors.As(err, &file), errors.As(err, &channel):
 		code = exitUsage
 	case errors.As(err, &part):
 		code = exitInPart

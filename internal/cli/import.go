@@ -81,6 +81,7 @@ func runImport(ctx context.Context, e *env, o importOptions) error {
 			return err
 		}
 		e.importNotes(sum)
+		e.tell(ctx, a)
 		if sum.Incomplete() {
 			n := 0
 			for _, f := range sum.FailedFiles {

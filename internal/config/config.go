@@ -116,6 +116,11 @@ type Config struct {
 	// Regions (regions, --regions) are the regions to read from. Default: all that
 	// are enabled in the account.
 	Regions []string
+	// RequestRate (request_rate, IAMTRACK_REQUEST_RATE) is how many LookupEvents
+	// requests a second a collection may send in each account and region. Less
+	// leaves more of CloudTrail's quota to others; more is for a simulated account
+	// only. Default: 2, which is the quota.
+	RequestRate float64
 	// AccountsFile (accounts_file, --accounts) is a YAML file with the accounts to
 	// read from; see `iamtrack collect --help`. Default: none, which means the
 	// account of the credentials.
@@ -127,6 +132,16 @@ type Config struct {
 	// in each account of the organization; a path before it, such as audit/reader,
 	// counts. Default: OrganizationAccountAccessRole.
 	OrganizationRole string
+	// Channels (channels) are where alerts are sent: in the file a YAML list, in
+	// the environment the same as one text; see docs/alerts.md. Default: none.
+	Channels []Channel
+	// AlertHorizon (alert_horizon) is how old an event may be when it is first
+	// seen, to be told of by itself; older ones are told of in one digest a run. A
+	// number with h, or whole days with d; 1h to 90d. Default: 24h.
+	AlertHorizon time.Duration
+	// DailySummary (daily_summary) is when a summary of the day is sent, in minutes
+	// after midnight in tz; -1: never. HH, HH:MM or off. Default: off.
+	DailySummary int
 
 	// File is the settings file that was read; empty when there is none.
 	File string

@@ -188,7 +188,11 @@ func (l *loader) put(d *definition, v value) error {
 			return err
 		}
 	}
-	if !d.set(&l.c, text) {
+	if d.parse != nil {
+		if err := d.parse(&l.c, v); err != nil {
+			return err
+		}
+	} else if !d.set(&l.c, text) {
 		return &Error{Setting: d.key, Value: v.text, Origin: v.origin, Allowed: d.allowed}
 	}
 	l.c.origins[d.key] = v.origin
@@ -286,6 +290,9 @@ func readFile(path string) (map[string]value, error) {
 		}
 		seen[key.Value] = key.Line
 		text, ok := nodeText(node)
+		if key.Value == "channels" {
+			text, ok = yamlText(node)
+		}
 		if !ok {
 			return nil, &FileError{path, node.Line, fmt.Sprintf("setting %s: give one value, or a list of values", key.Value)}
 		}
@@ -325,4 +332,13 @@ func nodeText(n *yaml.Node) (string, bool) {
 		return strings.Join(parts, ","), true
 	}
 	return "", false
+}
+
+// yamlText is a node as YAML; "" when it's empty.
+func yamlText(n *yaml.Node) (string, bool) {
+	if n.Kind == yaml.ScalarNode && n.Tag == "!!null" {
+		return "", true
+	}
+	text, err := yaml.Marshal(n)
+	return string(text), err == nil
 }

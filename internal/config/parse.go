@@ -185,3 +185,21 @@ func sizeText(n int64) string {
 	}
 	return strconv.FormatInt(n, 10) + "B"
 }
+
+// parseDuration reads a positive time: as in Go, or whole days (3d).
+func parseDuration(v string) (time.Duration, bool) {
+	if days, ok := strings.CutSuffix(v, "d"); ok {
+		n, ok := parseInt(days, 1, 36500)
+		return time.Duration(n) * 24 * time.Hour, ok
+	}
+	d, err := time.ParseDuration(v)
+	return d, err == nil && d > 0
+}
+
+// durationText prints a time so that parseDuration reads the same.
+func durationText(d time.Duration) string {
+	if h := d / time.Hour; d%time.Hour == 0 {
+		return strconv.FormatInt(int64(h), 10) + "h"
+	}
+	return d.String()
+}

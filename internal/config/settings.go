@@ -20,7 +20,9 @@ type definition struct {
 	meaning string
 	path    bool // a path: relative to the file that names it
 	set     func(c *Config, v string) bool
-	get     func(c *Config) string
+	// parse, instead of set, says what is wrong itself.
+	parse func(c *Config, v value) error
+	get   func(c *Config) string
 }
 
 // envNames lists the variables of the setting; the first that is set counts.
@@ -218,6 +220,15 @@ var definitions = []definition{
 		},
 		get: func(c *Config) string { return strings.Join(c.Regions, ",") },
 	}, {
+		key: "request_rate", deflt: "2",
+		allowed: "a number from 0.1 to 10000", meaning: "LookupEvents requests a second in each account and region",
+		set: func(c *Config, v string) bool {
+			var err error
+			c.RequestRate, err = strconv.ParseFloat(v, 64)
+			return err == nil && c.RequestRate >= 0.1 && c.RequestRate <= 10000
+		},
+		get: func(c *Config) string { return strconv.FormatFloat(c.RequestRate, 'f', -1, 64) },
+	}, {
 		key: "accounts_file", flag: "accounts", path: true,
 		allowed: "a YAML file", meaning: "accounts to read from, and the roles to assume there",
 		set: func(c *Config, v string) bool { c.AccountsFile = v; return true },
@@ -235,5 +246,34 @@ var definitions = []definition{
 			return roleName.MatchString(c.OrganizationRole)
 		},
 		get: func(c *Config) string { return c.OrganizationRole },
+	}, {
+		key:     "channels",
+		allowed: "a YAML list: see docs/alerts.md", meaning: "where alerts are sent",
+		parse: func(c *Config, v value) (err error) { c.Channels, err = parseChannels(v); return err },
+		get:   func(c *Config) string { return channelsText(c.Channels) },
+	}, {
+		key: "alert_horizon", deflt: "24h",
+		allowed: "a time such as 24h or 3d, 1h to 90d", meaning: "older events, when first seen, are told of in a digest only",
+		set: func(c *Config, v string) (ok bool) {
+			c.AlertHorizon, ok = parseDuration(v)
+			return ok && c.AlertHorizon >= time.Hour && c.AlertHorizon <= 90*24*time.Hour
+		},
+		get: func(c *Config) string { return durationText(c.AlertHorizon) },
+	}, {
+		key: "daily_summary", deflt: "off",
+		allowed: "HH or HH:MM in tz, or off", meaning: "when a summary of the day is sent to the channels",
+		set: func(c *Config, v string) (ok bool) {
+			if c.DailySummary = -1; strings.EqualFold(v, "off") {
+				return true
+			}
+			c.DailySummary, ok = parseClock(v)
+			return ok
+		},
+		get: func(c *Config) string {
+			if c.DailySummary < 0 {
+				return "off"
+			}
+			return clockText(c.DailySummary)
+		},
 	},
 }
