@@ -61,7 +61,7 @@ func run(ctx context.Context) error {
 		events = flag.Int("events", 1_000_000, "simulated events of the import and of the first query run")
 		large  = flag.Int("large", 10_000_000, "simulated events of the large run; 0 leaves it out")
 		pairs  = flag.Int("pairs", 3, "how often each pair is run")
-		only   = flag.String("only", "", "only this step of the first run: imports, bytes, memory, queries or interactive")
+		only   = flag.String("only", "", "only this step of the first run: imports, bytes, memory, queries, interactive or collection")
 		dir    = flag.String("dir", "", "scratch folder, kept (default: a temporary one, removed)")
 	)
 	flag.Parse()
@@ -104,6 +104,9 @@ func (b *bench) build() error {
 
 func (b *bench) all() error {
 	b.head()
+	if b.only == "collection" {
+		return b.collection()
+	}
 	small, err := b.world("events", b.events, 730)
 	if err != nil {
 		return err
@@ -121,6 +124,9 @@ func (b *bench) all() error {
 	}
 	if b.only != "" {
 		return nil
+	}
+	if err := b.collection(); err != nil {
+		return err
 	}
 	daily, err := b.world("daily", 365_000, 3650)
 	if err != nil {

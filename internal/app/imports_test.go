@@ -39,7 +39,7 @@ var allowed = map[string][]string{
 		"internal/render", "internal/rule", "internal/simulate", "internal/simulate/server", "internal/source", "internal/store",
 	},
 	"cmd/iamtrack": {"internal/cli"},
-	"bench":        {"internal/query", "internal/query/duckdb", "internal/simulate"},
+	"bench":        {"internal/query", "internal/query/duckdb", "internal/simulate", "internal/simulate/server"},
 	// The simulated account on the wire.
 	"internal/simulate/server": {"internal/simulate"},
 	// The suites that implementations are held to.
