@@ -109,6 +109,7 @@ func (e *env) collector(ctx context.Context, a *app.App) (*lookup.Collector, err
 	}
 	c := &lookup.Collector{
 		Store: a.Store, Ingest: a.Pipeline.Ingest, Holder: collect.NewHolder("collect"), Sources: e.config.Sources,
+		Rate: e.config.RequestRate,
 	}
 	var names []store.AccountName
 	for _, acc := range accounts {

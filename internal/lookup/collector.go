@@ -13,6 +13,7 @@
 package lookup
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -58,6 +59,9 @@ type Collector struct {
 	// Sources narrows what is read, to event sources such as
 	// "iam.amazonaws.com"; nil: coverage.DefaultSources.
 	Sources []string
+	// Rate is how many requests a second may be sent in each account and region;
+	// 0: PermittedRate. Less leaves more to others who ask CloudTrail.
+	Rate float64
 	// Progress, when set, is called about twice a second, and at the end.
 	Progress func(Progress)
 
@@ -79,7 +83,7 @@ func (c *Collector) limiter(a Account, region string) *limiter {
 	}
 	l := c.pace[a][region]
 	if l == nil {
-		l = newLimiter()
+		l = newLimiter(cmp.Or(c.Rate, PermittedRate))
 		c.pace[a][region] = l
 	}
 	return l

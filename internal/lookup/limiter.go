@@ -14,11 +14,11 @@ import (
 // clock's jitter must not cost a refusal.
 const (
 	PermittedRate = 2.0
-	paceRate      = PermittedRate * 0.985
+	paceShare     = 0.985
 	// Half of it is asked for at first: others may be using the rest, and the few
 	// requests that most regions need would all be refused before that shows.
-	startRate   = PermittedRate * 0.485
-	slowestRate = 0.1
+	startShare   = 0.485
+	slowestShare = 0.05
 )
 
 // limiter paces the requests of one account and region, which all streams
@@ -26,7 +26,8 @@ const (
 // success raises it again, slowly near the rate that was last refused, so that
 // refusals stay rare.
 type limiter struct {
-	pace *rate.Limiter
+	pace                   *rate.Limiter
+	most, started, slowest float64
 
 	mu      sync.Mutex
 	rate    float64
@@ -35,8 +36,11 @@ type limiter struct {
 	since   int       // successes since the last change
 }
 
-func newLimiter() *limiter {
-	return &limiter{pace: rate.NewLimiter(startRate, 1), rate: startRate}
+func newLimiter(permitted float64) *limiter {
+	l := &limiter{most: permitted * paceShare, started: permitted * startShare, slowest: permitted * slowestShare}
+	l.rate = l.started
+	l.pace = rate.NewLimiter(rate.Limit(l.rate), 1)
+	return l
 }
 
 // wait blocks until a request may be sent, and returns when that was.
@@ -58,7 +62,7 @@ func (l *limiter) ok() {
 	l.since++
 	step, every := 0.4, 4
 	switch {
-	case l.refused == 0 && l.rate == startRate:
+	case l.refused == 0 && l.rate == l.started:
 		every = 12
 	case l.refused == 0:
 	case l.rate > l.refused*0.8:
@@ -66,11 +70,11 @@ func (l *limiter) ok() {
 	default:
 		step, every = 0.10, 5
 	}
-	if l.rate >= paceRate || l.since < every {
+	if l.rate >= l.most || l.since < every {
 		return
 	}
 	l.since = 0
-	l.set(math.Min(paceRate, l.rate*(1+step)))
+	l.set(math.Min(l.most, l.rate*(1+step)))
 }
 
 // throttled notes that a request which was sent at that time was refused.
@@ -82,7 +86,7 @@ func (l *limiter) throttled(sent time.Time) {
 		return
 	}
 	l.refused, l.changed, l.since = l.rate, time.Now(), 0
-	l.set(math.Max(slowestRate, l.rate*0.7))
+	l.set(math.Max(l.slowest, l.rate*0.7))
 }
 
 func (l *limiter) set(r float64) {
