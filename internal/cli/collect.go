@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -11,6 +12,7 @@ import (
 	"github.com/iamtrack/iamtrack/internal/app"
 	"github.com/iamtrack/iamtrack/internal/collect"
 	"github.com/iamtrack/iamtrack/internal/lookup"
+	"github.com/iamtrack/iamtrack/internal/notify"
 	"github.com/iamtrack/iamtrack/internal/render"
 	"github.com/iamtrack/iamtrack/internal/store"
 )
@@ -36,7 +38,7 @@ needed, cloudtrail:LookupEvents; with ec2:DescribeRegions and sso:ListInstances
 the regions are found by themselves.
 
 --watch goes on until it is interrupted, through lost networks and a machine that
-sleeps. --for ends a run after that time in good order.
+sleeps, and sends alerts to the channels of the settings within seconds. --for ends a run after that time in good order.
 
 JSON is one object: regions (each account_id, aws_region, requests, throttled,
 events, stored, late), problems (what could not be read, and why), requests,
@@ -90,6 +92,7 @@ func runCollect(ctx context.Context, e *env, o collectOptions) error {
 			return err
 		}
 		e.collectNotes(&sum)
+		e.tellCollected(context.WithoutCancel(ctx), a, &sum)
 		if ctx.Err() != nil {
 			return context.Cause(ctx) // interrupted: what was read is stored
 		}
@@ -144,6 +147,12 @@ func (e *env) collectWatch(ctx context.Context, a *app.App, c *lookup.Collector,
 	}
 	p := e.newRegionProgress()
 	c.Progress = p.show
+	n := e.notifier(ctx, a, notify.Options{Window: burstWindow})
+	var telling sync.WaitGroup
+	defer telling.Wait()
+	if n.Active() {
+		telling.Go(func() { n.Run(ctx) })
+	}
 	var last lookup.Summary
 	runs := 0
 	err := c.Watch(ctx, every, func(sum lookup.Summary, err error) error {
@@ -151,12 +160,18 @@ func (e *env) collectWatch(ctx context.Context, a *app.App, c *lookup.Collector,
 		if err != nil {
 			// The next run may do better: a full disk, a store that is busy.
 			e.warn("this run failed: %v", err)
+			if n.Active() {
+				e.tellGaps(context.WithoutCancel(ctx), a, n, &sum, err)
+			}
 			return nil
 		}
 		if _, err := a.Refresh(context.WithoutCancel(ctx)); err != nil {
 			e.warn("bring the lake up to date: %v", err)
 		}
 		e.watchProblems(&last, &sum, runs)
+		if n.Active() {
+			e.tellGaps(context.WithoutCancel(ctx), a, n, &sum, nil)
+		}
 		last = sum
 		if runs++; e.format() == render.JSON {
 			return render.WriteJSONLine(e.stdout, sum)
