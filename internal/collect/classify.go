@@ -26,6 +26,7 @@ type known struct {
 	at      int        // index in winners, or inLake, inHot
 	date    event.Date // of inLake
 	hot     bool       // the hot store has the key, in whatever content
+	old     bool       // winners[at] takes the place of a stored content
 }
 
 const (
@@ -156,7 +157,7 @@ func (c *classifier) add(ctx context.Context, e *event.Event) error {
 		if have.at >= 0 {
 			c.lose(r.winners[have.at])
 			r.winners[have.at] = *e
-			c.known[key] = known{version: version, at: have.at, date: c.date, hot: have.hot}
+			c.known[key] = known{version: version, at: have.at, date: c.date, hot: have.hot, old: have.old}
 		} else {
 			old, err := c.stored(ctx, key, have)
 			if err != nil {
@@ -166,7 +167,7 @@ func (c *classifier) add(ctx context.Context, e *event.Event) error {
 			if have.date != c.date {
 				r.dirty = append(r.dirty, have.date)
 			}
-			c.known[key] = known{version: version, at: len(r.winners), date: c.date, hot: have.hot}
+			c.known[key] = known{version: version, at: len(r.winners), date: c.date, hot: have.hot, old: true}
 			r.winners = append(r.winners, *e)
 		}
 	}
@@ -195,8 +196,12 @@ func (c *classifier) finish() {
 	sortRows(r.winners, (*event.Event).Compare)
 	for i := range r.winners {
 		w := &r.winners[i]
-		if c.known[w.Key()].hot {
+		have := c.known[w.Key()]
+		if have.hot {
 			r.hot = append(r.hot, *w)
+		}
+		if have.old {
+			continue // counted as a conflict, not as stored
 		}
 		if w.FilteredBy != "" {
 			t.kept++

@@ -148,6 +148,13 @@ func checkSum(t testing.TB, s collect.Summary) {
 		t.Errorf("stored %d + duplicates %d + conflicts %d + filtered %d, %d + rejected %d = %d, but records %d",
 			s.Stored, s.Duplicates, s.Conflicts, s.Filtered.Service, s.Filtered.Role, s.Rejected, got, s.Records)
 	}
+	of := int64(0)
+	for _, n := range s.Categories {
+		of += n
+	}
+	if of != s.Stored {
+		t.Errorf("stored %d, by category %v", s.Stored, s.Categories)
+	}
 }
 
 // rec makes a CloudTrail record; change edits it.
