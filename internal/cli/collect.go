@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/iamtrack/iamtrack/internal/app"
+	"github.com/iamtrack/iamtrack/internal/awsapi"
 	"github.com/iamtrack/iamtrack/internal/collect"
 	"github.com/iamtrack/iamtrack/internal/lookup"
 	"github.com/iamtrack/iamtrack/internal/notify"
@@ -110,6 +112,11 @@ func (e *env) collector(ctx context.Context, a *app.App) (*lookup.Collector, err
 	if err != nil {
 		return nil, err
 	}
+	return e.collectorOf(ctx, a, accounts)
+}
+
+// collectorOf makes the collector of some accounts, and notes their names.
+func (e *env) collectorOf(ctx context.Context, a *app.App, accounts []*awsapi.Account) (*lookup.Collector, error) {
 	c := &lookup.Collector{
 		Store: a.Store, Ingest: a.Pipeline.Ingest, Holder: collect.NewHolder("collect"), Sources: e.config.Sources,
 		Rate: e.config.RequestRate,
@@ -202,13 +209,10 @@ func (e *env) watchLine(s *lookup.Summary) string {
 
 // watchProblems names what a run could not read, if that is news.
 func (e *env) watchProblems(last, now *lookup.Summary, runs int) {
-	known := map[string]bool{}
-	for _, p := range last.Problems {
-		known[problemText(&p)] = true
-	}
-	for _, p := range now.Problems {
-		if text := problemText(&p); !known[text] {
-			e.warn("%s", text)
+	known := problemLines(last.Problems)
+	for _, line := range problemLines(now.Problems) {
+		if !slices.Contains(known, line) {
+			e.warn("%s", line)
 		}
 	}
 	if runs > 0 && len(last.Problems) > 0 && len(now.Problems) == 0 {
@@ -258,34 +262,46 @@ func (e *env) collectText(s *lookup.Summary) string {
 	return t.String()
 }
 
-// collectNotes names what could not be read, alike ones together, and what to do
-// next.
+// collectNotes names what could not be read, and what to do next.
 func (e *env) collectNotes(s *lookup.Summary) {
 	const most = 12
-	texts, of := []string{}, map[string]int{}
-	for _, p := range s.Problems {
-		text := problemText(&p)
-		if of[text]++; of[text] == 1 {
-			texts = append(texts, text)
-		}
-	}
-	for i, text := range texts {
+	lines := problemLines(s.Problems)
+	for i, line := range lines {
 		if i == most {
-			e.fail("and %s; --format json lists all", count(len(texts)-most, "more problem"))
+			e.fail("and %s; --format json lists all", count(len(lines)-most, "more problem"))
 			break
 		}
-		e.fail("%s", text)
+		e.fail("%s", line)
 	}
 	if s.Alerts > 0 {
 		e.note("next: `iamtrack alerts list`")
 	}
 }
 
-// problemText is a problem in a line.
-func problemText(p *lookup.Problem) string {
-	where := strings.Join(strings.Fields(p.AccountID+" "+p.Region+" "+strings.TrimSuffix(p.Source, ".amazonaws.com")), " ")
-	if where == "" {
-		return p.Error
+// problemLines are problems in words: one line for the streams of a region that
+// have the same.
+func problemLines(problems []lookup.Problem) []string {
+	type place struct{ account, region, err string }
+	var order []place
+	sources := map[place][]string{}
+	for _, p := range problems {
+		at := place{p.AccountID, p.Region, p.Error}
+		if _, ok := sources[at]; !ok {
+			order = append(order, at)
+		}
+		sources[at] = append(sources[at], strings.TrimSuffix(p.Source, ".amazonaws.com"))
 	}
-	return where + ": " + p.Error
+	lines := make([]string, len(order))
+	for i, at := range order {
+		of := strings.Join(sources[at], ", ")
+		if n := len(sources[at]); n > 3 {
+			of = count(n, "source")
+		}
+		where := strings.Join(strings.Fields(at.account+" "+at.region+" "+of), " ")
+		if where != "" {
+			where += ": "
+		}
+		lines[i] = where + at.err
+	}
+	return lines
 }

@@ -60,7 +60,7 @@ func whyNothing(sum *lookup.Summary, failed error) string {
 				return ""
 			}
 		}
-		return problemText(&sum.Problems[0])
+		return problemLines(sum.Problems[:1])[0]
 	}
 	return ""
 }
