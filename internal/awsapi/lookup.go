@@ -17,6 +17,8 @@ const MaxPage = 50
 type LookupInput struct {
 	// Source is the event source, such as iam.amazonaws.com; empty: any.
 	Source string
+	// Attribute narrows the events otherwise, without Source: CloudTrail takes one.
+	Attribute Attribute
 	// Start and End are UTC, whole seconds (a fraction is cut), both inclusive.
 	Start, End time.Time
 	// Token continues the page that gave it; all else must be the same then.
@@ -24,6 +26,13 @@ type LookupInput struct {
 	// Max is how many events to return, 1 to MaxPage; 0: MaxPage.
 	Max int
 }
+
+// Attribute is what events are looked up by: EventId, EventName, EventSource,
+// Username, ResourceName, AccessKeyId, each equal to the value, case included.
+// The zero value is none.
+//
+// Source: AWS CloudTrail API Reference, "LookupAttribute".
+type Attribute struct{ Key, Value string }
 
 // Page is an answer of LookupEvents.
 type Page struct {
@@ -54,8 +63,12 @@ func (a *Account) Lookup(ctx context.Context, region string, in LookupInput) (Pa
 		StartTime: aws.Time(in.Start.UTC().Truncate(time.Second)), EndTime: aws.Time(in.End.UTC().Truncate(time.Second)),
 		MaxResults: aws.Int32(int32(in.Max)), //nolint:gosec // at most MaxPage
 	}
+	by := in.Attribute
 	if in.Source != "" {
-		ask.LookupAttributes = []types.LookupAttribute{{AttributeKey: types.LookupAttributeKeyEventSource, AttributeValue: aws.String(in.Source)}}
+		by = Attribute{string(types.LookupAttributeKeyEventSource), in.Source}
+	}
+	if by.Key != "" {
+		ask.LookupAttributes = []types.LookupAttribute{{AttributeKey: types.LookupAttributeKey(by.Key), AttributeValue: aws.String(by.Value)}}
 	}
 	if in.Token != "" {
 		ask.NextToken = aws.String(in.Token)
