@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,7 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/iamtrack/iamtrack/internal/app"
-	"github.com/iamtrack/iamtrack/internal/collect"
+	"github.com/iamtrack/iamtrack/internal/lookup"
 	"github.com/iamtrack/iamtrack/internal/query"
 	"github.com/iamtrack/iamtrack/internal/query/duckdb"
 	"github.com/iamtrack/iamtrack/internal/render"
@@ -31,6 +32,9 @@ type demoOptions struct {
 	events int
 }
 
+// demoDays is how far back CloudTrail's event history reaches.
+const demoDays = 90
+
 // demoMark is the file that says that a data directory is the demo's, and may
 // be emptied by it.
 const demoMark = "THIS-IS-A-DEMO.txt"
@@ -40,20 +44,22 @@ func newDemoCmd(e *env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Show it all on a simulated organization with an attack in it",
-		Long: `Write 90 days of a simulated organization's trail files, an attack among them,
-import them, and show what a real import would: what came in, what was noise,
-the alerts, what the attacker did, a query, and what to type next.
+		Long: `Serve a simulated organization on this computer, with 90 days of events and an
+attack among them, collect from all its accounts as "iamtrack collect
+--organization" does, and show what a real collection would: what came in, what
+was noise, the alerts, what the attacker did, a query, and what to type next.
 
-It needs no AWS account and touches no other data: it has a data directory of
-its own (DATA_DIR-demo, or --data-dir), which it empties when run again.`,
+It needs no AWS account and no network, uses none of your AWS settings, and
+touches no other data: it has a data directory of its own (DATA_DIR-demo, or
+--data-dir), which it empties when run again.`,
 		Example: "  iamtrack demo\n  iamtrack demo --seed 7",
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return runDemo(cmd.Context(), e, o) },
 	}
 	f := cmd.Flags()
 	f.Uint64Var(&o.seed, "seed", 42, "which world: the same seed gives the same events")
-	f.IntVar(&o.days, "days", 90, "days of history")
-	f.IntVar(&o.events, "events", 24_000, "how many events at least")
+	f.IntVar(&o.days, "days", demoDays, "days of history, at most 90: event history has no more")
+	f.IntVar(&o.events, "events", 48_000, "how many events happen at least; half of them, or less, in services that are collected")
 	return cmd
 }
 
@@ -92,23 +98,16 @@ func runDemo(ctx context.Context, e *env, o demoOptions) error {
 	if err := e.demoDir(); err != nil {
 		return err
 	}
+	if o.days > demoDays {
+		return usagef("--days %d: CloudTrail's event history has %d", o.days, demoDays)
+	}
 	world, err := simulate.New(simulate.Config{Seed: o.seed, Days: o.days, Events: o.events, End: e.now().UTC().Truncate(time.Hour)})
 	if err != nil {
 		return usagef("%v", err)
 	}
-	trail := filepath.Join(e.config.DataDir, "trail")
-	e.note("writing %d days of a simulated organization's CloudTrail files to %s", o.days, trail)
-	made, err := simulate.WriteTrail(ctx, world, trail, simulate.TrailOptions{Compress: true})
-	if err != nil {
-		return fmt.Errorf("write the simulated trail: %w", err)
-	}
-	e.note("importing %s (%s)", count(made.Files, "file"), bytesText(made.Bytes))
 	return e.with(ctx, "demo", true, func(a *app.App) error {
-		sum, err := e.importInto(ctx, a, importOptions{paths: []string{trail}})
+		sum, err := e.collectSimulated(ctx, a, world)
 		if err != nil {
-			return err
-		}
-		if err := e.refresh(ctx, a); err != nil {
 			return err
 		}
 		d := demo{e: e, a: a, page: e.newPage()}
@@ -130,13 +129,14 @@ type demo struct {
 	page *page
 }
 
-func (d *demo) tell(ctx context.Context, sum collect.Summary) error {
+func (d *demo) tell(ctx context.Context, sum lookup.Summary) error {
 	d.page.heading("What came in")
-	d.page.b.WriteString(d.e.importText(sum))
+	d.page.b.WriteString(d.e.collectText(&sum))
 	if sum.Records > 0 {
-		noise := sum.Filtered.Service + sum.Filtered.Role
-		d.page.paragraph(fmt.Sprintf("%d %% of it was AWS services at work: counted, kept apart, and out of every answer.", 100*noise/sum.Records))
+		d.page.paragraph(fmt.Sprintf("%d %% of it was AWS services at work: counted, kept apart, and out of every answer.", 100*sum.Filtered/sum.Records))
 	}
+	d.page.paragraph(fmt.Sprintf("It came from CloudTrail's event history of a simulated organization, which permits %d requests a second in each account and region. AWS permits %s: a first run there takes minutes.",
+		demoRate, strconv.FormatFloat(lookup.PermittedRate, 'f', -1, 64)))
 	alerts, err := d.a.Store.Alerts(ctx, store.AlertFilter{})
 	if err != nil {
 		return err
@@ -353,7 +353,7 @@ func (d *demo) query(ctx context.Context, engine query.Engine) error {
 	})
 }
 
-const demoQuery = "enumeration"
+const demoQuery = "failed_auth"
 
 // next lists commands that work on the demo's data as printed.
 func (d *demo) next(source string, alerts []rule.Alert) {

@@ -19,7 +19,6 @@ import (
 // What import makes of a simulated world is what the world's scripts declared:
 // the alerts and their severities, and what is noise.
 func TestDemoTruth(t *testing.T) {
-	// The first is the demo as it comes.
 	for _, c := range []truthCase{{seed: 42}, {1, 7, 1, false}, {2, 14, 3000, true}, {3, 21, 3000, false}, {4, 30, 4000, true}, {5, 90, 5000, false}} {
 		if testing.Short() && c.days != 14 {
 			continue
