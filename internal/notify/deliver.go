@@ -105,15 +105,12 @@ func (absent) send(context.Context, *outgoing) error { return errAbsent }
 
 // deliverTo sends what is due on one channel.
 func (n *Notifier) deliverTo(ctx context.Context, t *target, count func(store.Outcome, error)) error {
-	for failures := 0; failures < mostFailures; {
-		if ctx.Err() != nil {
-			return nil
-		}
+	for failures := 0; failures < mostFailures && ctx.Err() == nil; {
 		m, err := n.store.Claim(ctx, t.Name, claimFor)
-		if err != nil || m == nil {
-			if ctx.Err() != nil {
-				return nil
-			}
+		if m == nil && (err == nil || ctx.Err() != nil) {
+			break
+		}
+		if err != nil {
 			return err
 		}
 		if err := fault.At("notify.send.before"); err != nil {

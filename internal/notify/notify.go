@@ -235,11 +235,12 @@ var ErrNoChannel = errors.New("no channel of that name is configured")
 
 // messageID derives the id of a message from what makes it one.
 func messageID(parts ...string) string {
-	h := sha256.New()
+	var text []byte
 	for _, p := range parts {
-		fmt.Fprintf(h, "%d:%s", len(p), p)
+		text = fmt.Appendf(text, "%d:%s", len(p), p)
 	}
-	return hex.EncodeToString(h.Sum(nil)[:12])
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:12])
 }
 
 func plainCommand(words ...string) string {

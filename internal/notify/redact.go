@@ -16,7 +16,7 @@ type redactor string
 
 var (
 	urls  = regexp.MustCompile(`[a-zA-Z][a-zA-Z0-9+.-]*://[^\s"']*`)
-	words = regexp.MustCompile(`[^/?&=:,;#]{4,}`)
+	words = regexp.MustCompile(`[^/?&=:,;#]{6,}`)
 )
 
 // wrap returns an error with a text that has no secret, in one harmless line. What
@@ -37,7 +37,9 @@ func (r redactor) text(text string) string {
 			parts = append(parts, q)
 		}
 		if u.User != nil {
-			secrets = append(secrets, u.User.Username())
+			if name := u.User.Username(); len(name) > 5 { // shorter ones are words such as "hook"
+				secrets = append(secrets, name)
+			}
 			if p, ok := u.User.Password(); ok {
 				secrets = append(secrets, p, url.QueryEscape(p))
 			}

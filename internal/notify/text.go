@@ -60,7 +60,7 @@ func code(text string) string {
 }
 
 var (
-	scheme  = regexp.MustCompile(`(?i)\b([a-z][a-z0-9+.-]*)://|\b(mailto|tel|javascript|data):|\bwww\.`)
+	scheme  = regexp.MustCompile(`(?i)://|\b(mailto|tel|javascript|data):|www\.`)
 	mention = regexp.MustCompile(`(^|[^\w.%+-])[@#]|[@#](everyone|here|channel|all)`)
 )
 
@@ -72,7 +72,10 @@ func defang(text string) string {
 		if strings.HasSuffix(s, ":") {
 			s = s[:len(s)-1] + "[:]"
 		}
-		return strings.ReplaceAll(s, "www.", "www[.]")
+		if strings.HasSuffix(s, ".") { // www, in any case
+			s = s[:len(s)-1] + "[.]"
+		}
+		return s
 	})
 	return mention.ReplaceAllStringFunc(text, func(s string) string {
 		return strings.NewReplacer("@", "＠", "#", "＃").Replace(s)
@@ -156,9 +159,11 @@ func (s *style) write(n *notice, most int, bare bool, fields int) (title, body s
 	} else {
 		for _, it := range n.items {
 			line := s.own(strings.TrimSpace(it.label + " " + it.id))
+			sep := "  "
 			for _, v := range it.values {
 				if v != "" {
-					line += " " + s.value(clean(v, most))
+					line += sep + s.value(clean(v, most))
+					sep = " · "
 				}
 			}
 			lines = append(lines, line)
