@@ -35,7 +35,12 @@ func awsFlags(cmd *cobra.Command, names ...string) {
 
 // aws returns a function that opens AWS when it is first needed.
 func (e *env) aws(ctx context.Context) func() (*awsapi.Session, error) {
-	return sync.OnceValues(func() (*awsapi.Session, error) { return app.OpenAWS(ctx, e.config, e.version, nil) })
+	return sync.OnceValues(func() (*awsapi.Session, error) {
+		if e.openAWS != nil {
+			return e.openAWS(ctx, e.config)
+		}
+		return app.OpenAWS(ctx, e.config, e.version, nil)
+	})
 }
 
 // awsHint adds what helps with a failure that no credentials were found for.

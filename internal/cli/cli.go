@@ -27,6 +27,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/iamtrack/iamtrack/internal/awsapi"
 	"github.com/iamtrack/iamtrack/internal/config"
 	"github.com/iamtrack/iamtrack/internal/render"
 )
@@ -63,6 +64,8 @@ type env struct {
 	// program is how this program is typed, in commands that are printed;
 	// "" means iamtrack.
 	program string
+	// openAWS opens a way into AWS; nil: app.OpenAWS.
+	openAWS func(context.Context, config.Config) (*awsapi.Session, error)
 
 	// Set before a command runs.
 	config config.Config

@@ -42,24 +42,29 @@ func runEvent(ctx context.Context, e *env, id string) error {
 				return withHint(fmt.Errorf("more than one event id starts with %s: %s", id, strings.Join(ids(found), ", ")), "give more of the id")
 			}
 		}
-		views := make([]any, len(found))
-		texts := make([]string, len(found))
-		for i, at := range found {
-			ev, err := a.Lake.Event(ctx, at.key, at.date)
-			if err != nil {
-				return fmt.Errorf("read event %s: %w", at.key.EventID, err)
-			}
-			record, err := ev.Record()
-			if err != nil {
-				return fmt.Errorf("read event %s: %w", at.key.EventID, err)
-			}
-			views[i] = eventView{&ev, record}
-			if texts[i], err = e.eventText(&ev, record); err != nil {
-				return err
-			}
-		}
-		return e.objects(views, func(i int) string { return texts[i] })
+		return e.printEvents(ctx, a, found)
 	})
+}
+
+// printEvents prints whole records.
+func (e *env) printEvents(ctx context.Context, a *app.App, found []place) error {
+	views := make([]any, len(found))
+	texts := make([]string, len(found))
+	for i, at := range found {
+		ev, err := a.Lake.Event(ctx, at.key, at.date)
+		if err != nil {
+			return fmt.Errorf("read event %s: %w", at.key.EventID, err)
+		}
+		record, err := ev.Record()
+		if err != nil {
+			return fmt.Errorf("read event %s: %w", at.key.EventID, err)
+		}
+		views[i] = eventView{&ev, record}
+		if texts[i], err = e.eventText(&ev, record); err != nil {
+			return err
+		}
+	}
+	return e.objects(views, func(i int) string { return texts[i] })
 }
 
 // checkEventID refuses what no event id can be, and what is too little of one.

@@ -50,6 +50,18 @@ CloudTrail wrote it under "record".`,
 			return runEvent(cmd.Context(), e, args[0])
 		},
 	}), takesRange, takesLimit)
+	filterFlags(cmd, &f)
+	cmd.Flags().StringSliceVar(&f.Columns, "columns", nil, "columns to show, in order")
+	var names []string
+	for _, c := range query.EventColumns() {
+		names = append(names, c.Name)
+	}
+	complete(cmd, "columns", names...)
+	return cmd
+}
+
+// filterFlags gives a command the filters of events.
+func filterFlags(cmd *cobra.Command, f *query.EventFilter) {
 	l := cmd.Flags()
 	l.StringSliceVar(&f.Actors, "actor", nil, "who acted: name or ARN")
 	l.StringSliceVar(&f.Users, "user", nil, "IAM user who called")
@@ -65,15 +77,8 @@ CloudTrail wrote it under "record".`,
 	l.StringSliceVar(&f.Errors, "error", nil, "error code")
 	l.StringSliceVar(&f.Categories, "category", nil, "iam, sts, signin, sso or other")
 	l.StringArrayVar(&f.Grep, "grep", nil, "text anywhere in names, requests, answers (all, when given several times)")
-	l.StringSliceVar(&f.Columns, "columns", nil, "columns to show, in order")
 	complete(cmd, "outcome", "ok", "denied", "failed")
 	complete(cmd, "category", "iam", "sts", "signin", "sso", "other")
-	var names []string
-	for _, c := range query.EventColumns() {
-		names = append(names, c.Name)
-	}
-	complete(cmd, "columns", names...)
-	return cmd
 }
 
 // eventColumns are what people scan, in a table of that width (0: any).
