@@ -126,6 +126,8 @@ func (c *classifier) add(ctx context.Context, e *event.Event) error {
 	switch {
 	case order == 0:
 		r.tally.duplicates++
+		// A store that was made anew beside an old lake lacks the findings.
+		r.facts = append(r.facts, c.p.Rules.Evaluate(e)...)
 		return nil
 	case order < 0:
 		ref := store.ConflictRef{Key: key, Hash: version.Hash}

@@ -395,3 +395,39 @@ func TestFilteredRowOfLoserIsDropped(t *testing.T) {
 		}
 	}
 }
+
+// A store that was lost is made anew from the lake, or by importing again:
+// alerts, and what the lake holds, are as they were.
+func TestLostStoreIsMadeAnew(t *testing.T) {
+	at := now.AddDate(0, 0, -200)
+	file := writeLines(t, filepath.Join(t.TempDir(), "trail.jsonl"),
+		encode(t, rec("e1", at)),
+		encode(t, rec("e2", at.Add(time.Minute), func(r map[string]any) {
+			r["eventName"] = "DeactivateMFADevice"
+			r["requestParameters"] = map[string]any{"userName": "bob", "serialNumber": "arn:aws:iam::012345678901:mfa/bob"}
+		})),
+		encode(t, rec("e3", at.AddDate(0, 0, 1))), encode(t, rec("n1", at, noise)))
+	b := lake.OpenMem()
+	p := pipelineOver(t, store.OpenMem(), b)
+	mustImport(t, p, file)
+	want := stateOf(t, p)
+	if len(want.Alerts) == 0 {
+		t.Fatal("no alert to lose")
+	}
+
+	p = pipelineOver(t, store.OpenMem(), b)
+	if sum := mustImport(t, p, file); sum.Duplicates != 3 || sum.Alerts != len(want.Alerts) {
+		t.Errorf("imported again: %+v", sum)
+	}
+	if diff := cmp.Diff(want, stateOf(t, p)); diff != "" {
+		t.Errorf("imported again (-want +got):\n%s", diff)
+	}
+
+	p = pipelineOver(t, store.OpenMem(), b)
+	if _, err := p.Export(context.Background(), collect.ExportOptions{Rebuild: true}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, stateOf(t, p)); diff != "" {
+		t.Errorf("rebuilt (-want +got):\n%s", diff)
+	}
+}

@@ -6,12 +6,14 @@ import (
 
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/lake"
+	"github.com/iamtrack/iamtrack/internal/rule"
 	"github.com/iamtrack/iamtrack/internal/store"
 )
 
 // ExportOptions say what to export.
 type ExportOptions struct {
-	// Rebuild rewrites every day's files, clean ones too.
+	// Rebuild rewrites every day's files, clean ones too, and records what the
+	// rules find in them.
 	Rebuild bool
 	// Wait for another exporter to end; otherwise its presence is *store.HeldError.
 	Wait bool
@@ -106,6 +108,9 @@ func (p *Pipeline) rebuild(ctx context.Context, progress func(int, int), res *Ex
 		if err != nil {
 			return err
 		}
+		if err := p.relearn(ctx, d); err != nil {
+			return err
+		}
 		if err := p.Store.DayExported(ctx, 0, store.LakeDay(stats)); err != nil {
 			return err
 		}
@@ -116,6 +121,29 @@ func (p *Pipeline) rebuild(ctx context.Context, progress func(int, int), res *Ex
 		}
 	}
 	return nil
+}
+
+// relearn records what the rules find in a day of the lake: all of it for a store
+// that was made anew, else nothing.
+func (p *Pipeline) relearn(ctx context.Context, d event.Date) error {
+	const enough = 1000 // facts for one transaction
+	var facts []rule.Fact
+	record := func() error {
+		_, err := p.Store.Record(ctx, store.Findings{Facts: facts}, p.Rules.Settle)
+		facts = nil
+		return err
+	}
+	for e, err := range p.Lake.Events(ctx, d) {
+		if err != nil {
+			return err
+		}
+		if facts = append(facts, p.Rules.Evaluate(&e)...); len(facts) >= enough {
+			if err := record(); err != nil {
+				return err
+			}
+		}
+	}
+	return record()
 }
 
 // retain removes the days that are older than LakeDays.
