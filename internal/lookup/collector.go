@@ -393,7 +393,7 @@ func (r *run) bookFailures(ctx context.Context) error {
 	for _, reg := range r.regions {
 		for s, f := range reg.failed {
 			err := r.Store.UpdateStream(ctx, s, func(l *coverage.Ledger) error {
-				l.Fail(l.Promised(), f.reason, f.err.Error(), r.clock.now().Unix())
+				l.Fail(l.Promised(), f.reason, reasonText(f.err), r.clock.now().Unix())
 				return nil
 			})
 			if err != nil {
@@ -409,4 +409,16 @@ func reasonOf(err error) coverage.Reason {
 		return coverage.Denied
 	}
 	return coverage.Failed
+}
+
+// reasonText is what a gap says of an error: why, and what to do, but not where.
+func reasonText(err error) string {
+	var e *awsapi.Error
+	if !errors.As(err, &e) {
+		return err.Error()
+	}
+	if hint := e.Hint(); hint != "" {
+		return e.Reason() + ": " + hint
+	}
+	return e.Reason()
 }
