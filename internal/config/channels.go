@@ -101,7 +101,7 @@ func parseChannels(v value) ([]Channel, error) {
 		given := map[string]bool{}
 		for k := 0; k+1 < len(node.Content); k += 2 {
 			key := node.Content[k].Value
-			if node.Content[k+1].Tag != "!!null" {
+			if v := node.Content[k+1]; v.Kind != yaml.ScalarNode || v.Value != "" && v.Tag != "!!null" {
 				given[key] = true
 			}
 			if key == "name" && channelName.MatchString(node.Content[k+1].Value) {

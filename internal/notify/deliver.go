@@ -107,10 +107,10 @@ func (absent) send(context.Context, *outgoing) error { return errAbsent }
 func (n *Notifier) deliverTo(ctx context.Context, t *target, count func(store.Outcome, error)) error {
 	for failures := 0; failures < mostFailures && ctx.Err() == nil; {
 		m, err := n.store.Claim(ctx, t.Name, claimFor)
-		if m == nil && (err == nil || ctx.Err() != nil) {
-			break
-		}
-		if err != nil {
+		if m == nil {
+			if ctx.Err() != nil { // then that is what the store reports
+				err = nil
+			}
 			return err
 		}
 		if err := fault.At("notify.send.before"); err != nil {
