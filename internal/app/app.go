@@ -10,10 +10,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/iamtrack/iamtrack/internal/collect"
 	"github.com/iamtrack/iamtrack/internal/config"
+	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/filter"
 	"github.com/iamtrack/iamtrack/internal/lake"
 	"github.com/iamtrack/iamtrack/internal/rule"
@@ -52,7 +54,8 @@ type App struct {
 }
 
 // Open opens the data directory that cfg names. Without Create, a directory
-// that does not exist, or is empty, is ErrNoData. A directory that can't be
+// that does not exist, or is empty, is ErrNoData; one with a lake and no store is
+// another error, since there is data to save. A directory that can't be
 // written is opened for reading.
 func Open(ctx context.Context, cfg config.Config, o Options) (_ *App, err error) {
 	if o.Now == nil {
@@ -68,6 +71,9 @@ func Open(ctx context.Context, cfg config.Config, o Options) (_ *App, err error)
 	dbPath := filepath.Join(cfg.DataDir, storeFile)
 	if _, err := os.Stat(dbPath); errors.Is(err, fs.ErrNotExist) {
 		if !o.Create {
+			if lake := filepath.Join(cfg.DataDir, lakeFolder); isDir(lake) {
+				return nil, fmt.Errorf("open the data directory: %s is gone, %s is there: restore it from a copy, or import the trail files again", dbPath, lake)
+			}
 			return nil, fmt.Errorf("%w in %s", ErrNoData, cfg.DataDir)
 		}
 		if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
@@ -138,6 +144,35 @@ func (a *App) Refresh(ctx context.Context) (Freshness, error) {
 		return f, err
 	}
 	return Freshness{}, nil
+}
+
+// LostDays returns the days whose files the lake should have and hasn't, so that
+// answers lack their events, ascending.
+func (a *App) LostDays(ctx context.Context) ([]event.Date, error) {
+	days, err := a.Store.LakeDays(ctx)
+	if err != nil {
+		return nil, err
+	}
+	recorded := make([]lake.Stats, len(days))
+	for i, d := range days {
+		recorded[i] = lake.Stats(d)
+	}
+	lost, err := a.Lake.Absent(ctx, recorded)
+	if err != nil || len(lost) == 0 {
+		return nil, err
+	}
+	// Retention may have removed some meanwhile.
+	if days, err = a.Store.LakeDays(ctx); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(lost, func(d event.Date) bool {
+		return !slices.ContainsFunc(days, func(r store.LakeDay) bool { return r.Date == d })
+	}), nil
+}
+
+func isDir(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // writable tells whether files can be made in dir.

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/iamtrack/iamtrack/internal/app"
+	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/query/duckdb"
 )
 
@@ -59,8 +62,21 @@ func (e *env) engine(ctx context.Context, a *app.App) (*duckdb.Engine, error) {
 	if err := e.refresh(ctx, a); err != nil {
 		return nil, err
 	}
+	var lost []event.Date
+	var looking errgroup.Group // while DuckDB starts
+	looking.Go(func() (err error) {
+		lost, err = a.LostDays(ctx)
+		return err
+	})
 	// Half of the limit is left to Go: rows on their way, and the store.
-	return duckdb.Open(ctx, duckdb.Options{LakeDir: a.LakeDir(), MemoryMB: int(e.config.MemoryLimit >> 21)})
+	engine, err := duckdb.Open(ctx, duckdb.Options{LakeDir: a.LakeDir(), MemoryMB: int(e.config.MemoryLimit >> 21)})
+	if lerr := looking.Wait(); err == nil && lerr != nil {
+		return nil, errors.Join(fmt.Errorf("look for the lake's files: %w", lerr), engine.Close())
+	}
+	if n := len(lost); n > 0 {
+		e.warn("the lake's files of %s (%s to %s) are gone, and their events missing here: restore them, or import the trail files of these days again", count(n, "day"), lost[0], lost[n-1])
+	}
+	return engine, err
 }
 
 // asking opens the data directory and the engine, calls f and closes both. What

@@ -30,6 +30,28 @@ func (l *Lake) Dates(ctx context.Context) ([]event.Date, error) {
 	return slices.Sorted(maps.Keys(days)), nil
 }
 
+// Absent returns those of the days, which hold what the Stats say, that lack a
+// file. It opens none of them.
+func (l *Lake) Absent(ctx context.Context, days []Stats) ([]event.Date, error) {
+	have := map[string]bool{}
+	for _, prefix := range []string{eventsPrefix, filteredPrefix} {
+		files, err := l.bucket.List(ctx, prefix)
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range files {
+			have[o.Key] = true
+		}
+	}
+	var out []event.Date
+	for _, d := range days {
+		if d.Events > 0 && !have[eventsKey(d.Date)] || d.Filtered > 0 && !have[filteredKey(d.Date)] {
+			out = append(out, d.Date)
+		}
+	}
+	return out, nil
+}
+
 // Days returns what each day holds, ascending, as the footers of its files say.
 func (l *Lake) Days(ctx context.Context) ([]Stats, error) {
 	dates, err := l.Dates(ctx)

@@ -33,6 +33,7 @@ func Lake(t *testing.T, open func(tb testing.TB) lake.Bucket) {
 		{"the greater version stays, the other is handed out", lakeVersions},
 		{"dropped contents leave the file", lakeDrop},
 		{"filtered rows of former events leave the file", lakeWas},
+		{"files that are gone are noticed", lakeAbsent},
 		{"a day that becomes empty loses its file", lakeEmptied},
 		{"a stored event takes the place of a filtered row", lakeFiltered},
 		{"a late event rewrites its day only", lakeLate},
@@ -337,6 +338,27 @@ func lakeDrop(t *testing.T, b lake.Bucket) {
 	}
 	if s.Events != int64(len(want)) {
 		t.Errorf("stats: %d events, want %d", s.Events, len(want))
+	}
+}
+
+func lakeAbsent(t *testing.T, b lake.Bucket) {
+	ctx := context.Background()
+	l := lake.New(b, lake.Options{})
+	rows := Traffic(1, Day, 2)
+	s, _ := Merge(t, l, Day, rows[:1], []event.Filtered{Thin(rows[1])})
+	empty := lake.Stats{Date: Day + 1}
+	if lost, err := l.Absent(ctx, []lake.Stats{s, empty}); err != nil || len(lost) > 0 {
+		t.Errorf("nothing is absent: %v, %v", lost, err)
+	}
+	other := s
+	other.Date += 2
+	for _, key := range names(t, b, "filtered/") {
+		if err := b.Delete(ctx, key); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if lost, err := l.Absent(ctx, []lake.Stats{s, empty, other}); err != nil || !slices.Equal(lost, []event.Date{Day, Day + 2}) {
+		t.Errorf("got %v, %v", lost, err)
 	}
 }
 

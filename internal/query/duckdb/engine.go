@@ -224,17 +224,24 @@ func (e *Engine) explain(ctx context.Context, err error, files []lakeFile) error
 	}
 	for _, f := range files {
 		if strings.Contains(text, f.path) {
-			return fmt.Errorf("the lake's file %s can't be read: verify the lake, and rebuild it from the store (export --rebuild): %w",
-				e.relative(f), e.scrub(err))
+			return e.unreadable(f, err)
 		}
 	}
 	if damaged(text) {
 		if f, err := e.findDamaged(ctx, files); err != nil {
-			return fmt.Errorf("the lake's file %s can't be read: verify the lake, and rebuild it from the store (export --rebuild): %w",
-				e.relative(f), e.scrub(err))
+			return e.unreadable(f, err)
 		}
 	}
 	return e.scrub(err)
+}
+
+// unreadable says which file it is, and how to get it back.
+func (e *Engine) unreadable(f lakeFile, err error) error {
+	cure := "restore it, or move it away and import the trail files of its day again"
+	if f.table == rollUpTable {
+		cure = "it is a copy, which the command export --rebuild makes anew"
+	}
+	return fmt.Errorf("the lake's file %s can't be read: %s: %w", e.relative(f), cure, e.scrub(err))
 }
 
 // relative is a file's name within the lake.
