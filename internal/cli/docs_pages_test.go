@@ -40,7 +40,8 @@ func TestDocsCommands(t *testing.T) {
 			stdin: strings.NewReader(""), stdout: &out, stderr: &errs, version: "v0.0.0-test",
 			now: func() time.Time { return time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC) },
 			lookupEnv: func(name string) (string, bool) {
-				v, ok := map[string]string{"IAMTRACK_DATA_DIR": data, "HOME": home, "USERPROFILE": home, "USER": "tester"}[name]
+				v, ok := map[string]string{"IAMTRACK_DATA_DIR": data, "HOME": home, "USERPROFILE": home, "USER": "tester",
+					"IAMTRACK_CHANNELS": `[{name: oncall, type: file, path: '` + filepath.Join(home, "alerts.jsonl") + `'}]`}[name]
 				return v, ok
 			},
 		}

@@ -202,7 +202,7 @@ func besideFile(path, base string) (string, error) {
 var variable = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
 
 // Resolved returns the channel with its secrets, read from the environment and
-// files. Errors name channel and key, never a value.
+// files. Errors name the key, never a value.
 func (c Channel) Resolved(lookupEnv func(string) (string, bool)) (Channel, error) {
 	for _, s := range []struct {
 		key, file string
@@ -211,11 +211,11 @@ func (c Channel) Resolved(lookupEnv func(string) (string, bool)) (Channel, error
 		if s.file != "" {
 			text, err := os.ReadFile(s.file)
 			if err != nil {
-				return c, fmt.Errorf("channel %s, key %s_file: %w", c.Name, s.key, err)
+				return c, fmt.Errorf("key %s_file: %w", s.key, err)
 			}
 			*s.value = strings.TrimSpace(string(text))
 			if *s.value == "" {
-				return c, fmt.Errorf("channel %s, key %s_file: the file %s is empty", c.Name, s.key, s.file)
+				return c, fmt.Errorf("key %s_file: the file %s is empty", s.key, s.file)
 			}
 			continue
 		}
@@ -229,7 +229,7 @@ func (c Channel) Resolved(lookupEnv func(string) (string, bool)) (Channel, error
 			return v
 		})
 		if missing != "" {
-			return c, fmt.Errorf("channel %s, key %s: the environment variable %s is not set", c.Name, s.key, missing)
+			return c, fmt.Errorf("key %s: the environment variable %s is not set", s.key, missing)
 		}
 	}
 	return c, nil

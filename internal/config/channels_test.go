@@ -57,11 +57,11 @@ channels:
 			t.Errorf("%s, %v", r.URL, err)
 		}
 	}
-	if _, err := c.Channels[0].Resolved(env()); err == nil || !strings.Contains(err.Error(), "channel oncall, key url: the environment variable TOKEN") {
+	if _, err := c.Channels[0].Resolved(env()); err == nil || !strings.Contains(err.Error(), "key url: the environment variable TOKEN") {
 		t.Errorf("got %v", err)
 	}
 	gone := config.Channel{Name: "x", SecretFile: filepath.Join(d, "absent")}
-	if _, err := gone.Resolved(lookup); err == nil || !strings.Contains(err.Error(), "channel x, key secret_file") {
+	if _, err := gone.Resolved(lookup); err == nil || !strings.Contains(err.Error(), "key secret_file") {
 		t.Errorf("got %v", err)
 	}
 }
