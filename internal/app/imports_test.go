@@ -20,6 +20,7 @@ var allowed = map[string][]string{
 	"internal/coverage":     {}, // what was read: pure
 	"internal/awsapi":       {}, // all that talks to AWS
 	"internal/digest":       {},
+	"internal/permission":   {},
 	"internal/simulate":     {}, // shares nothing with what it tests
 	"internal/filter":       {"internal/event"},
 	"internal/rule":         {"internal/event"},
@@ -35,7 +36,7 @@ var allowed = map[string][]string{
 	"internal/lookup":       {"internal/awsapi", "internal/collect", "internal/coverage", "internal/fault", "internal/store"},
 	"internal/app":          {"internal/awsapi", "internal/collect", "internal/config", "internal/coverage", "internal/digest", "internal/event", "internal/filter", "internal/lake", "internal/notify", "internal/rule", "internal/source", "internal/store"},
 	"internal/cli": {
-		"internal/app", "internal/awsapi", "internal/collect", "internal/config", "internal/coverage", "internal/digest", "internal/event", "internal/lake", "internal/lookup", "internal/notify", "internal/query", "internal/query/duckdb",
+		"internal/app", "internal/awsapi", "internal/collect", "internal/config", "internal/coverage", "internal/digest", "internal/event", "internal/lake", "internal/lookup", "internal/notify", "internal/permission", "internal/query", "internal/query/duckdb",
 		"internal/render", "internal/rule", "internal/simulate", "internal/simulate/server", "internal/source", "internal/store",
 	},
 	"cmd/iamtrack": {"internal/cli"},
