@@ -14,6 +14,7 @@ import (
 func (e *env) notifier(ctx context.Context, a *app.App, o notify.Options) *notify.Notifier {
 	o.Terminal, o.Command = e.stderr, e.command
 	o.Log = func(text string) { e.warn("%s", text) }
+	o.Status = func(ctx context.Context) ([]string, error) { return coverageSummary(ctx, a) }
 	n := a.Notifier(o, e.lookupEnv, e.aws(ctx))
 	for _, err := range n.Problems() {
 		e.warn("%v", err)
@@ -31,13 +32,9 @@ func (e *env) tell(ctx context.Context, a *app.App) {
 	if !n.Active() {
 		return
 	}
-	if _, err := n.Route(ctx); err != nil {
-		e.warn("%v; the next run goes on", err)
-		return
-	}
-	d, err := n.Deliver(ctx)
+	d, err := n.Pass(ctx)
 	if err != nil {
-		e.warn("deliver messages: %v; the next run goes on", err)
+		e.warn("%v; the next run goes on", err)
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.Errors)) {
 		e.warn("channel %s: %v; the next run sends again", name, d.Errors[name])
@@ -45,4 +42,18 @@ func (e *env) tell(ctx context.Context, a *app.App) {
 	if d.Sent > 0 {
 		e.note("%s about alerts", count(d.Sent, "message was sent|messages were sent"))
 	}
+}
+
+// coverageSummary is what a day's summary says of coverage; nothing when nothing
+// is collected.
+func coverageSummary(ctx context.Context, a *app.App) ([]string, error) {
+	ledgers, err := a.Store.Streams(ctx)
+	if err != nil || len(ledgers) == 0 {
+		return nil, err
+	}
+	lines := []string{count(len(ledgers), "stream is collected|streams are collected")}
+	if gaps := len(lastingGaps(ledgers)); gaps > 0 {
+		lines = append(lines, count(gaps, "time|times")+" could not be read")
+	}
+	return lines, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -40,7 +41,7 @@ type Delivered struct {
 // what is left fail. Failures of channels are no errors: they are noted, and tried
 // again at a later pass.
 func (n *Notifier) Deliver(ctx context.Context) (Delivered, error) {
-	targets, err := n.withAbsent(ctx)
+	targets, err := n.due(ctx)
 	if err != nil {
 		return Delivered{}, err
 	}
@@ -76,20 +77,19 @@ func (n *Notifier) Deliver(ctx context.Context) (Delivered, error) {
 	return d, errors.Join(errs...)
 }
 
-// withAbsent adds the channels that messages wait for though they are not
-// configured any more: these wait for them to come back, or are given up.
-func (n *Notifier) withAbsent(ctx context.Context) ([]*target, error) {
-	counts, err := n.store.Counts(ctx)
+// due are the channels that have something to send now. Those that are off or not
+// configured any more are among them: their messages wait for them to come back,
+// and are given up in the end.
+func (n *Notifier) due(ctx context.Context) (targets []*target, err error) {
+	names, err := n.store.Due(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("look into the outbox: %w", err)
+		return nil, err
 	}
-	targets := n.active()
-	for name, byState := range counts.Messages {
-		found := false
-		for _, t := range targets {
-			found = found || t.Name == name
-		}
-		if !found && byState[store.MessagePending] > 0 {
+	for _, name := range names {
+		i := slices.IndexFunc(n.channels, func(t *target) bool { return t.Name == name && !t.Off })
+		if i >= 0 {
+			targets = append(targets, n.channels[i])
+		} else {
 			targets = append(targets, &target{Channel: Channel{Name: name}, sender: absent{}, style: plainStyle, limit: plainLimit})
 		}
 	}
@@ -215,7 +215,11 @@ func (n *Notifier) Run(ctx context.Context) {
 	last := ""
 	for ctx.Err() == nil {
 		said := ""
-		if err := n.Pass(ctx); err != nil && ctx.Err() == nil {
+		d, err := n.Pass(ctx)
+		for name, why := range d.Errors {
+			n.o.Log(fmt.Sprintf("channel %s: %v", name, why))
+		}
+		if err != nil && ctx.Err() == nil {
 			said = err.Error()
 		}
 		if said != "" && said != last {
@@ -231,15 +235,13 @@ func (n *Notifier) Run(ctx context.Context) {
 	}
 }
 
-// Pass is one look of Run.
-func (n *Notifier) Pass(ctx context.Context) error {
+// Pass is one look of Run: it routes, summarizes the day when that is due, and
+// delivers, each of which also when another one fails.
+func (n *Notifier) Pass(ctx context.Context) (Delivered, error) {
 	_, err := n.Route(ctx)
 	err = errors.Join(err, n.Summarize(ctx))
 	d, err2 := n.Deliver(ctx)
-	for name, why := range d.Errors {
-		n.o.Log(fmt.Sprintf("channel %s: %v", name, why))
-	}
-	return errors.Join(err, err2, n.prune(ctx))
+	return d, errors.Join(err, err2, n.prune(ctx))
 }
 
 // prune forgets what was sent long ago, once a day.

@@ -161,7 +161,7 @@ func TestPruned(t *testing.T) {
 	n, _ := w.one(Options{})
 	w.record(t, w.alert(1, 0))
 	for _, want := range []int{1, 1, 0} {
-		if err := n.Pass(t.Context()); err != nil {
+		if _, err := n.Pass(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		equal(t, "messages", len(messages(t, w)), want)

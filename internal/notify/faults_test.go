@@ -269,7 +269,7 @@ func TestTwoAtOnce(t *testing.T) {
 		var wg sync.WaitGroup
 		for _, n := range []*Notifier{a, b} {
 			wg.Go(func() {
-				if err := n.Pass(context.Background()); err != nil {
+				if _, err := n.Pass(context.Background()); err != nil {
 					t.Error(err)
 				}
 			})

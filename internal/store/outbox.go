@@ -158,6 +158,19 @@ func scanMessage(scan func(...any) error) (m Message, err error) {
 	return m, json.Unmarshal(ids, &m.AlertIDs)
 }
 
+// Due implements Store.
+func (s *sqlite) Due(ctx context.Context) (channels []string, err error) {
+	now := s.now().UnixMilli()
+	err = s.read(ctx, "look into the outbox", `SELECT DISTINCT channel FROM outbox WHERE state = 'pending' AND due_ms <= ? AND claimed_until_ms <= ?
+		ORDER BY channel`, []any{now, now}, func(scan func(...any) error) error {
+		var channel string
+		err := scan(&channel)
+		channels = append(channels, channel)
+		return err
+	})
+	return channels, err
+}
+
 // Claim implements Store.
 func (s *sqlite) Claim(ctx context.Context, channel string, ttl time.Duration) (claimed *Message, err error) {
 	if ttl <= 0 {

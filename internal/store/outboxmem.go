@@ -48,6 +48,25 @@ func (m *Mem) Enqueue(ctx context.Context, messages []Message, routed []string) 
 	return done && err == nil, err
 }
 
+// due reports whether the message may be claimed at a time.
+func (m *Message) due(now time.Time) bool {
+	return m.State == MessagePending && !m.Due.After(now) && !m.ClaimedUntil.After(now)
+}
+
+// Due implements Store.
+func (m *Mem) Due(ctx context.Context) (channels []string, err error) {
+	err = m.read(ctx, func() {
+		now := canonicalTime(m.Now())
+		for _, kept := range m.outbox {
+			if kept.due(now) && !slices.Contains(channels, kept.Channel) {
+				channels = append(channels, kept.Channel)
+			}
+		}
+	})
+	slices.Sort(channels)
+	return channels, err
+}
+
 // Claim implements Store.
 func (m *Mem) Claim(ctx context.Context, channel string, ttl time.Duration) (claimed *Message, err error) {
 	if ttl <= 0 {
@@ -57,8 +76,7 @@ func (m *Mem) Claim(ctx context.Context, channel string, ttl time.Duration) (cla
 		now := canonicalTime(m.Now())
 		var found *Message
 		for _, kept := range m.outbox {
-			if kept.Channel == channel && kept.State == MessagePending && !kept.Due.After(now) && !kept.ClaimedUntil.After(now) &&
-				(found == nil || compareMessages(kept, found) < 0) {
+			if kept.Channel == channel && kept.due(now) && (found == nil || compareMessages(kept, found) < 0) {
 				found = kept
 			}
 		}

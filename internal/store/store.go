@@ -166,6 +166,9 @@ type Store interface {
 	// and Due count; times are kept to the millisecond.
 	Enqueue(ctx context.Context, messages []Message, routed []string) (done bool, err error)
 
+	// Due returns the channels for which Claim would find a message now, sorted.
+	Due(ctx context.Context) (channels []string, err error)
+
 	// Claim returns the pending message of a channel that is due first, and which
 	// nobody has claimed, claimed for ttl; nil when there is none. Settle says how
 	// the attempt to send it ended, and gives it free; ErrLeaseLost when somebody

@@ -3,6 +3,7 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -30,8 +31,11 @@ func enqueue(tb testing.TB, s store.Store, messages ...store.Message) {
 // claim takes the next message of channel c; "" when there is none.
 func claim(tb testing.TB, s store.Store, ttl time.Duration) (*store.Message, string) {
 	tb.Helper()
+	due, err := s.Due(tb.Context())
+	noError(tb, err)
 	m, err := s.Claim(tb.Context(), "c", ttl)
 	noError(tb, err)
+	same(tb, "what is due can be claimed", m != nil, slices.Contains(due, "c"))
 	if m == nil {
 		return nil, ""
 	}
@@ -248,6 +252,7 @@ func drawOutboxCall(rt *rapid.T, c *clock) func(s store.Store, which int) string
 		m.Due = c.at
 		list, err := gather(s.Unrouted(ctx))
 		done, err2 := s.Enqueue(ctx, []store.Message{m}, routed)
+		due, err6 := s.Due(ctx)
 		got, err3 := s.Claim(ctx, channel, time.Minute)
 		var err4 error
 		if got != nil && state != "" {
@@ -262,6 +267,6 @@ func drawOutboxCall(rt *rapid.T, c *clock) func(s store.Store, which int) string
 		if got != nil {
 			claimed = got.ID
 		}
-		return words(list, done, claimed, n, err, err2, err3, err4, err5)
+		return words(list, done, due, claimed, n, err, err2, err3, err4, err5, err6)
 	}
 }
