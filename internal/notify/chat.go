@@ -39,7 +39,7 @@ const hopeless = 10 * time.Minute
 func newChat(address string, convert func(*url.URL) (*url.URL, error), services ...string) (*chat, error) {
 	u, err := url.Parse(address)
 	if err != nil || u.Scheme == "" {
-		return nil, keyError("url", "give a URL")
+		return nil, keyError("url", "it is no URL: is a part of it missing?")
 	}
 	if u, err = convert(u); err != nil {
 		return nil, err

@@ -51,7 +51,7 @@ const jsonLimit = 256 << 10
 // json writes the message for programs, in at most jsonLimit bytes.
 func (o *outgoing) json() ([]byte, error) {
 	const mostIDs, mostTargets = 5000, 50
-	ids := o.AlertIDs[:min(mostIDs, len(o.AlertIDs))]
+	ids := append([]string{}, o.AlertIDs[:min(mostIDs, len(o.AlertIDs))]...) // never null
 	for _, most := range append([]int{4000}, lengths...) {
 		p := payload{
 			Version: 1, MessageID: o.ID, Kind: o.Kind, Channel: o.Channel, Created: o.Created, Severity: o.severity.String(),
