@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/iamtrack/iamtrack/internal/collect"
@@ -122,8 +123,8 @@ type Freshness struct {
 }
 
 // Refresh exports dirty days, so that the lake has all that is stored. When
-// another process exports, or the folder is read-only, it does not wait: the
-// answer then says how fresh it is.
+// another process exports, the folder is read-only or the disk full, it does not
+// wait: the answer then says how fresh it is.
 func (a *App) Refresh(ctx context.Context) (Freshness, error) {
 	dirty, err := a.Store.DirtyDays(ctx)
 	if err != nil || len(dirty) == 0 {
@@ -138,6 +139,10 @@ func (a *App) Refresh(ctx context.Context) (Freshness, error) {
 	var held *store.HeldError
 	if errors.As(err, &held) {
 		f.Reason = held.Error()
+		return f, nil
+	}
+	if errors.Is(err, store.ErrFull) || errors.Is(err, syscall.ENOSPC) {
+		f.Reason = "the disk is full"
 		return f, nil
 	}
 	if err != nil {

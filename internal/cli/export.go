@@ -71,6 +71,9 @@ func runExport(ctx context.Context, e *env, rebuild bool) error {
 		bar = e.newProgress()
 		view.RolledUp, err = a.Pipeline.RollUp(ctx, bar.rollingUp)
 		bar.done()
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		if err != nil {
 			view.NotRolledUp = err.Error()
 		}
