@@ -3,6 +3,8 @@ package cli
 import (
 	"bytes"
 	"context"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -33,8 +35,13 @@ func newAccount(t testing.TB, world *simulate.World, o server.Options, now func(
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &account{t: t, data: t.TempDir(), now: now, aws: srv}
+	a := &account{t: t, now: now, aws: srv}
+	a.fresh()
+	return a
 }
+
+// fresh names a data directory that isn't there yet.
+func (a *account) fresh() { a.data = filepath.Join(a.t.TempDir(), "data") }
 
 // run runs a command of the program.
 func (a *account) run(ctx context.Context, args ...string) (stdout, stderr string, code int) {
@@ -65,4 +72,21 @@ func (a *account) recorded() []awsapi.Call {
 	calls := a.calls
 	a.calls = nil
 	return calls
+}
+
+// topicSettings has a channel that is an SNS topic.
+const (
+	topicARN      = "arn:aws:sns:us-east-1:111122223333:alerts"
+	topicSettings = "channels:\n  - name: topic\n    type: sns\n    topic_arn: " + topicARN + "\n"
+)
+
+// settings writes the settings file.
+func (a *account) settings(text string) {
+	a.t.Helper()
+	if err := os.MkdirAll(a.data, 0o700); err != nil {
+		a.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(a.data, config.FileName), []byte(text), 0o600); err != nil {
+		a.t.Fatal(err)
+	}
 }

@@ -20,7 +20,7 @@ var waitToday = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 // expected is an event that is still to happen.
 type expected struct {
 	id, name, user, key, source, region, account string
-	at                                      time.Time
+	at                                           time.Time
 }
 
 // inBubble calls f with a simulated account whose time, and everybody's, passes
@@ -100,7 +100,7 @@ func TestWaitFilters(t *testing.T) {
 			"region=" + next.region + ",user=" + next.user + "*", "actor=" + next.user, next.id,
 			"account=" + next.account + ",event-name=" + next.name, "grep=" + next.user, "key=" + next.key,
 		} {
-			a.data = t.TempDir()
+			a.fresh()
 			out, stderr, code := a.run(t.Context(), "wait", "--for", filter, "--timeout", "20m", "--since", next.at.Format(time.RFC3339), "--format", "json")
 			if code != 0 || !strings.Contains(out, `"record"`) {
 				t.Errorf("%s: exit code %d\n%s%s", filter, code, out, stderr)

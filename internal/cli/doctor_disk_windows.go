@@ -1,0 +1,16 @@
+package cli
+
+import "golang.org/x/sys/windows"
+
+// diskFree is how many bytes this user may still write where dir lies.
+func diskFree(dir string) (int64, error) {
+	path, err := windows.UTF16PtrFromString(dir)
+	if err != nil {
+		return 0, err
+	}
+	var free uint64
+	if err := windows.GetDiskFreeSpaceEx(path, &free, nil, nil); err != nil {
+		return 0, err
+	}
+	return int64(free), nil //nolint:gosec // no disk has 8 EiB
+}

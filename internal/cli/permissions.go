@@ -1,0 +1,201 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/iamtrack/iamtrack/internal/awsapi"
+	"github.com/iamtrack/iamtrack/internal/permission"
+	"github.com/iamtrack/iamtrack/internal/render"
+	"github.com/iamtrack/iamtrack/internal/source"
+)
+
+type permissionsOptions struct {
+	command   string
+	path      string // s3://…
+	document  string
+	principal string
+	external  string
+	kmsKey    string
+	partition string
+}
+
+// Documents that permissions prints.
+const (
+	documentCaller = "caller"
+	documentMember = "member"
+	documentTrust  = "trust"
+)
+
+func newPermissionsCmd(e *env) *cobra.Command {
+	var o permissionsOptions
+	cmd := &cobra.Command{
+		Use:   "permissions COMMAND [s3://BUCKET/PREFIX]",
+		Short: "Print the least IAM policy that a command needs",
+		Long: `Print the least IAM policy that a command needs, with these settings and flags, as
+a JSON document to give to whoever runs it. COMMAND is ` + strings.Join(permission.Commands(), ", ") + `;
+import, verify (--trail) and doctor take the place of the trail in S3. Nobody is
+asked, and nothing is changed in AWS.
+
+With --organization or --accounts there are three documents: --document caller
+(the default) is for whoever runs the command; member is for the role in each of
+the other accounts; trust says, with --principal, who may assume that role.
+organizations:ListAccounts is permitted in the management account, or in a
+delegated administrator's, only.
+
+Of ec2:DescribeRegions and account:ListRegions the second is asked only when the
+first is denied: one of them is enough, and none when the regions are named
+(setting regions). SNS topics are those of the setting channels.`,
+		Example: `  iamtrack permissions collect
+  iamtrack permissions collect --organization
+  iamtrack permissions collect --organization --document member
+  iamtrack permissions collect --document trust --principal arn:aws:iam::111122223333:role/iamtrack
+  iamtrack permissions import s3://my-trail/AWSLogs/ --kms-key arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab`,
+		ValidArgs: permission.Commands(),
+		Args:      argCount(1, 2, "a command: "+strings.Join(permission.Commands(), ", ")),
+		RunE: func(_ *cobra.Command, args []string) error {
+			o.command = args[0]
+			if len(args) > 1 {
+				o.path = args[1]
+			}
+			return runPermissions(e, o)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.document, "document", documentCaller, "which document: caller, member or trust")
+	f.StringVar(&o.principal, "principal", "", "ARN of the user or role that runs the command, for --document trust")
+	f.StringVar(&o.external, "external-id", "", "external id that the role is to ask for, for --document trust")
+	f.StringVar(&o.kmsKey, "kms-key", "", "ARN of the KMS key that encrypts the trail")
+	f.StringVar(&o.partition, "partition", "", "aws, aws-cn or aws-us-gov (default: that of the settings' ARNs and regions, else aws)")
+	complete(cmd, "document", documentCaller, documentMember, documentTrust)
+	complete(cmd, "partition", "aws", "aws-cn", "aws-us-gov")
+	awsFlags(cmd, "regions", "accounts", "organization")
+	return cmd
+}
+
+func runPermissions(e *env, o permissionsOptions) error {
+	if !slices.Contains(permission.Commands(), o.command) {
+		return unknown("command", o.command, permission.Commands(), "those that ask AWS are "+strings.Join(permission.Commands(), ", "))
+	}
+	if (o.principal != "" || o.external != "") != (o.document == documentTrust) || o.document == documentTrust && o.principal == "" {
+		return withHint(usagef("--principal and --external-id go with --document trust, which needs the first"), "`iamtrack permissions --help` shows how")
+	}
+	need, err := e.permissionOptions(o)
+	if err != nil {
+		return err
+	}
+	var d permission.Document
+	switch o.document {
+	case documentCaller:
+		d, err = permission.Caller(o.command, need)
+	case documentMember:
+		d, err = permission.Member(o.command, need)
+	case documentTrust:
+		d, err = permission.Trust(o.principal, o.external)
+	default:
+		return unknown("document", o.document, []string{documentCaller, documentMember, documentTrust}, "")
+	}
+	if err != nil {
+		return withHint(usagef("permissions: %v", err), "`iamtrack permissions --help` shows how")
+	}
+	if err := e.object(d, func() string { return policyText(d) }); err != nil {
+		return err
+	}
+	if o.document == documentCaller && (need.Organization || len(need.Roles) > 0) && o.command != permission.Import && o.command != permission.Verify && o.command != permission.Alerts {
+		e.note("the role in the other accounts needs --document member, and --document trust --principal ARN")
+	}
+	if need.Bucket != "" && need.KMSKey == "" {
+		e.note("a trail that a KMS key encrypts needs kms:Decrypt too: --kms-key ARN")
+	}
+	return nil
+}
+
+// permissionOptions takes from settings and flags what decides over permissions.
+func (e *env) permissionOptions(o permissionsOptions) (permission.Options, error) {
+	c := e.config
+	need := permission.Options{
+		Partition: o.partition, Own: true, Organization: c.Organization, RoleName: c.OrganizationRole,
+		RegionsKnown: len(c.Regions) > 0, KMSKey: o.kmsKey,
+	}
+	if o.path != "" {
+		var ok bool
+		if need.Bucket, need.Prefix, ok = source.ParseS3(o.path); !ok || need.Bucket == "" {
+			return need, withHint(usagef("%q is no place in S3", o.path), "use s3://BUCKET/PREFIX")
+		}
+		if o.command != permission.Import && o.command != permission.Verify && o.command != permission.Doctor {
+			return need, usagef("%s reads nothing from S3", o.command)
+		}
+	}
+	if o.kmsKey != "" && (need.Bucket == "" || !strings.HasPrefix(o.kmsKey, "arn:") || !strings.Contains(o.kmsKey, ":kms:")) {
+		return need, usagef("--kms-key takes the ARN of a key, and goes with s3://BUCKET/PREFIX")
+	}
+	if c.AccountsFile != "" && c.Organization {
+		return need, usagef("settings accounts_file and organization exclude each other: give one of them")
+	}
+	var arns []string
+	if c.AccountsFile != "" {
+		specs, err := awsapi.ReadAccounts(c.AccountsFile)
+		if err != nil {
+			return need, err
+		}
+		need.Own = false
+		known := true
+		for _, s := range specs {
+			known = known && len(s.Regions) > 0
+			if s.RoleARN == "" {
+				need.Own = true
+				continue
+			}
+			need.Roles = append(need.Roles, s.RoleARN)
+		}
+		need.RegionsKnown = need.RegionsKnown || known
+		arns = append(arns, need.Roles...)
+	}
+	for _, ch := range c.Channels {
+		if ch.Type == "sns" && !ch.Off {
+			need.Topics = append(need.Topics, ch.TopicARN)
+		}
+	}
+	if need.Partition == "" {
+		need.Partition = partitionOfSettings(slices.Concat(arns, need.Topics, []string{o.kmsKey}), append(slices.Clone(c.Regions), c.AWSRegion))
+	}
+	if !slices.Contains([]string{"aws", "aws-cn", "aws-us-gov", "aws-eusc", "aws-iso", "aws-iso-b", "aws-iso-e", "aws-iso-f"}, need.Partition) {
+		return need, withHint(usagef("unknown partition %q", need.Partition), "use aws, aws-cn or aws-us-gov")
+	}
+	return need, nil
+}
+
+// partitionOfSettings is the one that ARNs name, else that of regions.
+func partitionOfSettings(arns, regions []string) string {
+	for _, arn := range arns {
+		if parts := strings.SplitN(arn, ":", 3); len(parts) == 3 && parts[0] == "arn" {
+			return parts[1]
+		}
+	}
+	for _, r := range regions {
+		switch {
+		case strings.HasPrefix(r, "cn-"):
+			return "aws-cn"
+		case strings.HasPrefix(r, "us-gov-"):
+			return "aws-us-gov"
+		}
+	}
+	return "aws"
+}
+
+// policyText is a policy as people paste it.
+func policyText(d permission.Document) string {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(d); err != nil { // strings and lists always encode
+		return fmt.Sprintf("%v\n", err)
+	}
+	return string(render.EscapeJSON(b.Bytes()))
+}
