@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -47,7 +48,9 @@ func scriptMain() int {
 		}
 		fault.Set(h)
 	}
-	return run(context.Background(), e, os.Args[1:])
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	return run(ctx, e, os.Args[1:])
 }
 
 // faultHook reads "POINT=kill", "POINT=error" or either with ":N": the process
@@ -88,6 +91,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(e *testscript.Env) error {
+			e.Values[organizationKey{}] = &testOrganizationHolder{}
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("USERPROFILE", e.WorkDir)
 			e.Setenv("USER", "tester")
@@ -98,7 +102,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code": scriptCode, "field": scriptField, "rows": scriptRows, "column": scriptColumn, "safe": scriptSafe,
-			"ledger": scriptLedger, "account": scriptAccount,
+			"ledger": scriptLedger, "account": scriptAccount, "aws": scriptAWS,
 		},
 	})
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -40,13 +41,15 @@ needed, cloudtrail:LookupEvents; with ec2:DescribeRegions and sso:ListInstances
 the regions are found by themselves.
 
 --watch goes on until it is interrupted, through lost networks and a machine that
-sleeps, and sends alerts to the channels of the settings within seconds. --for ends a run after that time in good order.
+sleeps, and sends alerts to the channels of the settings within seconds. --for
+ends a run after that time in good order.
 
 JSON is one object: regions (each account_id, aws_region, requests, throttled,
 events, stored, late), problems (what could not be read, and why), requests,
 throttled, records, stored, duplicates, conflicts, filtered, rejected, late,
-alerts, seconds, unfinished; with --watch an object for each run, one a line. The
-exit code is 3 when something could not be read.`,
+alerts, seconds, unfinished; with --watch an object for each run, one a line. CSV
+and Markdown are a row for each account and region. The exit code is 3 when
+something could not be read.`,
 		Example: `  iamtrack collect
   iamtrack collect --profile security --regions us-east-1,eu-west-1
   iamtrack collect --organization
@@ -90,7 +93,7 @@ func runCollect(ctx context.Context, e *env, o collectOptions) error {
 		if err != nil {
 			return err
 		}
-		if err := e.object(sum, func() string { return e.collectText(&sum) }); err != nil {
+		if err := e.collectSummary(&sum); err != nil {
 			return err
 		}
 		e.collectNotes(&sum)
@@ -223,6 +226,8 @@ func (e *env) watchProblems(last, now *lookup.Summary, runs int) {
 // collectResult is the error for what a run did not read.
 func collectResult(s *lookup.Summary) error {
 	switch {
+	case nothingRead(s):
+		return withHint(errors.New("collect: no account could be read"), "the lines above say why")
 	case len(s.Problems) > 0:
 		what := "something"
 		if n := len(s.Problems); n > 1 {
@@ -234,6 +239,29 @@ func collectResult(s *lookup.Summary) error {
 		return withHint(&partError{"collect: the time was up before everything was read"}, "run it again: it goes on where it was")
 	}
 	return nil
+}
+
+// nothingRead: not even what there is to read could be asked for.
+func nothingRead(s *lookup.Summary) bool { return len(s.Regions) == 0 && len(s.Problems) > 0 }
+
+// collectSummary prints a run: an object, or in the formats of tables its regions.
+func (e *env) collectSummary(s *lookup.Summary) error {
+	switch e.format() {
+	case render.CSV, render.Markdown:
+		return e.answer(render.Columns("account_id", "aws_region", "streams", "requests", "throttled", "events", "stored", "late", "seconds"), func(p render.Printer) error {
+			for _, r := range s.Regions {
+				if err := p.Row([]any{r.AccountID, r.Region, r.Streams, r.Requests, r.Throttled, r.Events, r.Stored, r.Late, r.Seconds}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	case render.Table:
+		if nothingRead(s) {
+			return nil // and what can't be read is said
+		}
+	}
+	return e.object(*s, func() string { return e.collectText(s) })
 }
 
 // collectText is the summary for people.
