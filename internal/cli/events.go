@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -34,6 +35,10 @@ CloudTrail wrote it under "record".`,
   iamtrack events 0f5c7b1e-7d1a-4a43-9a3a-7a3f8b1f9c01`,
 		Args: argCount(0, 1, "at most one event id"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if name := emptyList(cmd); name != "" {
+				// As a script's unset variable makes it; it would match everything.
+				return withHint(usagef("--%s has an empty value", name), "leave it out, or name what is looked for")
+			}
 			if len(args) == 0 {
 				return runEvents(cmd.Context(), e, f)
 			}
@@ -58,6 +63,19 @@ CloudTrail wrote it under "record".`,
 	}
 	complete(cmd, "columns", names...)
 	return cmd
+}
+
+// emptyList returns the name of a given flag of several values that has none, or
+// an empty one among them.
+func emptyList(cmd *cobra.Command) (name string) {
+	cmd.LocalNonPersistentFlags().VisitAll(func(fl *pflag.Flag) {
+		if list, ok := fl.Value.(pflag.SliceValue); ok && fl.Changed {
+			if values := list.GetSlice(); len(values) == 0 || slices.Contains(values, "") {
+				name = fl.Name
+			}
+		}
+	})
+	return name
 }
 
 // filterFlags gives a command the filters of events.
