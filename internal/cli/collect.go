@@ -233,8 +233,12 @@ func collectResult(s *lookup.Summary) error {
 		if n := len(s.Problems); n > 1 {
 			what = count(n, "stream or region|streams or regions")
 		}
-		return withHint(&partError{fmt.Sprintf("collect: %s could not be read; everything else is stored", what)},
-			"the lines above say what and why; the next run asks again")
+		rest := "everything else is stored"
+		if s.Unfinished {
+			rest = "of the rest, the time was up before everything was read"
+		}
+		return withHint(&partError{fmt.Sprintf("collect: %s could not be read; %s", what, rest)},
+			"the lines above say what and why; the next run asks again, and goes on where this one was")
 	case s.Unfinished:
 		return withHint(&partError{"collect: the time was up before everything was read"}, "run it again: it goes on where it was")
 	}

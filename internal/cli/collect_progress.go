@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -11,7 +13,7 @@ import (
 )
 
 // maxRegionLines bounds the lines that progress takes on a terminal.
-const maxRegionLines = 20
+const maxRegionLines = 15
 
 // regionProgress shows how far a collection is: on a terminal a line for each
 // region under way and a total, drawn in place; elsewhere the total, now and then.
@@ -67,29 +69,32 @@ func (p *regionProgress) done() {
 	}
 }
 
-// regionLines are the regions under way, at most that many, and the total.
+// regionLines are the regions under way, at most that many, those with most left
+// to read, and the total.
 func regionLines(s lookup.Progress, most int) []string {
-	several := false
-	for _, r := range s.Regions {
+	several, width := false, 0
+	under := make([]int, 0, len(s.Regions)) // way
+	for i, r := range s.Regions {
 		several = several || r.AccountID != s.Regions[0].AccountID
-	}
-	var lines []string
-	more := 0
-	for _, r := range s.Regions {
-		switch {
-		case r.Done:
-			continue
-		case len(lines) >= most:
-			more++
-			continue
+		if !r.Done {
+			under = append(under, i)
+			width = max(width, len(r.Region))
 		}
-		name := r.Region
+	}
+	more := max(0, len(under)-most)
+	slices.SortStableFunc(under, func(a, b int) int { return cmp.Compare(s.Regions[b].PagesLeft, s.Regions[a].PagesLeft) })
+	under = under[:len(under)-more]
+	slices.Sort(under)
+	var lines []string
+	for _, i := range under {
+		r := s.Regions[i]
+		name := r.Region + strings.Repeat(" ", width-len(r.Region))
 		if several {
 			name = r.AccountID + " " + name
 		}
-		line := fmt.Sprintf("  %-15s %7s  %11s  %s/s", name, count(r.Requests, "request"), count(r.Events, "event"), oneDecimal(r.PerSecond()))
+		line := fmt.Sprintf("  %s  %14s  %14s  %7s/s", name, count(r.Requests, "request"), count(r.Events, "event"), oneDecimal(r.PerSecond()))
 		if left := r.Left(); left > 0 {
-			line += "  " + secondsText(left.Round(time.Second)) + " left"
+			line += "  " + leftText(left) + " left"
 		}
 		lines = append(lines, line)
 	}
@@ -98,6 +103,9 @@ func regionLines(s lookup.Progress, most int) []string {
 	}
 	return append(lines, regionTotal(s))
 }
+
+// leftText is an estimate: no finer than it deserves.
+func leftText(left time.Duration) string { return lagText(int64(left.Round(time.Second).Seconds())) }
 
 // regionTotal is the state of a collection in one line.
 func regionTotal(s lookup.Progress) string {
@@ -117,7 +125,7 @@ func regionTotal(s lookup.Progress) string {
 		text += fmt.Sprintf(", %s/s", oneDecimal(float64(events)/sec))
 	}
 	if left > 0 {
-		text += ", " + secondsText(left.Round(time.Second)) + " left"
+		text += ", " + leftText(left) + " left"
 	}
 	return text
 }

@@ -13,8 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/iamtrack/iamtrack/internal/lookup"
 	"github.com/iamtrack/iamtrack/internal/simulate"
 	"github.com/iamtrack/iamtrack/internal/simulate/server"
 )
@@ -187,5 +189,29 @@ func TestCollectWatch(t *testing.T) {
 	}
 	if a, b := runs[0], runs[1]; a.Stored < 50 || b.Requests == 0 || b.Stored > a.Stored/5 || a.Unfinished || b.Unfinished {
 		t.Errorf("%+v", runs)
+	}
+}
+
+// Progress fits a terminal: one column below the other, and where many regions
+// are under way, those that take longest.
+func TestRegionLines(t *testing.T) {
+	p := lookup.Progress{Elapsed: 10 * time.Second}
+	for i, region := range []string{"ap-northeast-1", "eu-west-1", "us-east-1", "us-west-2"} {
+		p.Regions = append(p.Regions, lookup.RegionStats{
+			AccountID: "111122223333", Region: region, Requests: 1 << (4 * i), Events: 10 << (5 * i), Seconds: 10, PagesLeft: 100 * i, Rate: 2, Done: region == "eu-west-1",
+		})
+	}
+	want := []string{
+		"  us-east-1         256 requests   10,240 events   1024.0/s  100 s left",
+		"  us-west-2       4,096 requests  327,680 events  32768.0/s  2 min left",
+		"  and 1 more region",
+		"1 of 4 regions, 4,369 requests, 338,250 events, 0 new, 33825.0/s, 2 min left",
+	}
+	if diff := cmp.Diff(want, regionLines(p, 2)); diff != "" {
+		t.Errorf("lines differ (-want +got):\n%s", diff)
+	}
+	p.Regions[3].AccountID = "444455556666"
+	if got := regionLines(p, 9); len(got) != 4 || !strings.HasPrefix(got[0], "  111122223333 ap-northeast-1  ") || !strings.HasPrefix(got[1], "  111122223333 us-east-1       ") {
+		t.Errorf("%q", got)
 	}
 }
