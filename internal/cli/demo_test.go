@@ -143,7 +143,7 @@ func checkDemo(t *testing.T, args []string) {
 		t.Errorf("alerts differ (-due +found):\n%s", diff)
 	}
 
-	next := page[strings.Index(page, "Type next"):]
+	_, next, _ := strings.Cut(page, "Type next")
 	commands := 0
 	for line := range strings.Lines(next) {
 		line = strings.TrimSpace(line)

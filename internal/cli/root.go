@@ -45,6 +45,7 @@ func newRoot(e *env) *cobra.Command {
 and answers questions about them. Start with:
 
   iamtrack demo            a simulated organization with an attack in it
+  iamtrack collect         your own account, from CloudTrail's event history
   iamtrack import PATH     your own CloudTrail files`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
