@@ -21,7 +21,7 @@ build: ## build bin/iamtrack
 test: ## vet, and run all tests (the race detector where goroutines meet)
 	$(GO) vet ./...
 	$(GO) test ./...
-	$(GO) test -race -short ./internal/collect ./internal/store/... ./internal/lake/... ./internal/source
+	$(GO) test -race -short ./internal/collect ./internal/store/... ./internal/lake/... ./internal/source ./internal/lookup ./internal/notify
 
 test-integration: build ## use the lake and the simulated account with other tools (needs Python 3; installs them by version)
 	./test/integration/run

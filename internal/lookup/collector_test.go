@@ -89,6 +89,9 @@ func TestFaults(t *testing.T) {
 // With any latency, the region's rate is made use of, and few requests more are
 // sent than there are pages.
 func TestRateAndRequests(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a large world")
+	}
 	for _, latency := range []time.Duration{200 * time.Millisecond, 4 * time.Second} {
 		t.Run(latency.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -272,6 +275,10 @@ func TestCutOff(t *testing.T) {
 // A watch of a week finds everything, also what is delivered late, asks little
 // more than a single reading would, and books it in a bounded ledger.
 func TestWatchOfAWeek(t *testing.T) {
+	days := 7
+	if testing.Short() {
+		days = 1
+	}
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, simulate.Config{Seed: 9, Days: 3, Events: 9000}, server.Options{
 			Faults: server.Faults{Late: 2 * time.Hour, LateShare: 0.02}, Delivery: 4 * time.Minute,
@@ -291,7 +298,7 @@ func TestWatchOfAWeek(t *testing.T) {
 				t.Fatalf("run %d: %v, %+v", runs, err, s.Problems)
 			}
 			late += s.Late
-			if runs++; runs == 7*24*12 {
+			if runs++; runs == days*24*12 {
 				cancel()
 			}
 			return nil

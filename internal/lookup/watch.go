@@ -25,9 +25,7 @@ func (c *Collector) Watch(ctx context.Context, every time.Duration, after func(S
 			if left <= 0 {
 				break
 			}
-			if sleep(ctx, min(left, wakeEvery)) != nil {
-				break
-			}
+			_ = sleep(ctx, min(left, wakeEvery)) // its error is the context's, which ends the loop
 		}
 		if ctx.Err() != nil {
 			return nil
