@@ -154,8 +154,17 @@ func (c *chain) prove(ctx context.Context, f *file, path string, d, next *Digest
 		signatures = append(signatures, own)
 	}
 	key, err := c.key(ctx, d)
+	if cause := context.Cause(ctx); cause != nil {
+		return false, cause
+	}
+	if err != nil && fail.linked && !fail.unchanged {
+		// It was altered whatever key there is, and may name one that never was, so
+		// that nothing else is verified where keys can't be fetched.
+		*c.broken = append(*c.broken, fail)
+		return false, nil
+	}
 	if err != nil {
-		return false, err
+		return false, fmt.Errorf("%s: %w", path, err)
 	}
 	if key == nil {
 		*c.broken = append(*c.broken, failure{path: path, fingerprint: d.Fingerprint, unknown: true})

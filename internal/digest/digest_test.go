@@ -369,6 +369,26 @@ func TestKeys(t *testing.T) {
 			o.Key = digest.Keys{"31e8b5433410dfb61a9dc45cc65b22ff": &testKey().PublicKey, "another": &otherKey().PublicKey}.Known
 		}), []string{}, span(0, 3))
 	})
+	t.Run("an altered digest names a key that can't be fetched", func(t *testing.T) {
+		f := newForge(t)
+		f.hours(4)
+		changed := digestKey("main", start.Add(2*time.Hour))
+		f.files[changed] = pack(t, bytes.Replace(f.content(changed), []byte(f.print), []byte(strings.Repeat("0", len(f.print))), 1))
+		r := f.verify(func(o *digest.Options) {
+			o.Key = func(_ context.Context, _, print string, _ time.Time) (*rsa.PublicKey, error) {
+				if print == f.print {
+					return &testKey().PublicKey, nil
+				}
+				return nil, errors.New("no connection")
+			}
+		})
+		if got := summary(r); !slices.Contains(got, "digest altered: "+path.Base(changed)) {
+			t.Errorf("findings %q", got)
+		}
+		if r.Proven != 3 {
+			t.Errorf("%d digests proven, want the other 3", r.Proven)
+		}
+	})
 	t.Run("can't be fetched", func(t *testing.T) {
 		broken := errors.New("no connection")
 		_, err := digest.Verify(t.Context(), digest.FS(f.files), digest.Options{Key: func(context.Context, string, string, time.Time) (*rsa.PublicKey, error) {
