@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -35,6 +36,7 @@ type Delivered struct {
 	Sent, Failed, Dropped, GaveUp int
 	// Errors has the last failure of each channel that had one.
 	Errors map[string]error
+	took   map[string]bool // the channels that a message was sent on
 }
 
 // Deliver sends what is due, and returns when nothing is, or when the channels of
@@ -45,7 +47,7 @@ func (n *Notifier) Deliver(ctx context.Context) (Delivered, error) {
 	if err != nil {
 		return Delivered{}, err
 	}
-	d := Delivered{Errors: map[string]error{}}
+	d := Delivered{Errors: map[string]error{}, took: map[string]bool{}}
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	var errs []error
@@ -57,6 +59,7 @@ func (n *Notifier) Deliver(ctx context.Context) (Delivered, error) {
 				switch o.State {
 				case store.MessageSent:
 					d.Sent++
+					d.took[t.Name] = true
 				case store.MessageDropped:
 					d.Dropped++
 				case store.MessageGaveUp:
@@ -133,7 +136,7 @@ func (n *Notifier) deliverTo(ctx context.Context, t *target, count func(store.Ou
 		case why == nil || isWarning(why):
 			failures = 0
 		case errors.Is(why, context.DeadlineExceeded):
-			return nil // it hangs: it would hang again
+			return nil //nolint:nilerr // it was noted; the channel hangs, and would hang again
 		default:
 			failures++
 		}
@@ -213,12 +216,11 @@ func isWarning(err error) bool {
 // the store's, go to the log: the next look may do better.
 func (n *Notifier) Run(ctx context.Context) {
 	last := ""
+	troubles := map[string]string{}
 	for ctx.Err() == nil {
 		said := ""
 		d, err := n.Pass(ctx)
-		for name, why := range d.Errors {
-			n.o.Log(fmt.Sprintf("channel %s: %v", name, why))
-		}
+		n.sayTroubles(d, troubles)
 		if err != nil && ctx.Err() == nil {
 			said = err.Error()
 		}
@@ -232,6 +234,23 @@ func (n *Notifier) Run(ctx context.Context) {
 		case <-timer.C:
 		}
 		timer.Stop()
+	}
+}
+
+// sayTroubles logs what keeps channels from taking messages, once: troubles has
+// what was said, by channel, until the channel takes one again.
+func (n *Notifier) sayTroubles(d Delivered, troubles map[string]string) {
+	for _, name := range slices.Sorted(maps.Keys(d.took)) {
+		if _, had := troubles[name]; had && d.Errors[name] == nil {
+			delete(troubles, name)
+			n.o.Log(fmt.Sprintf("channel %s takes messages again", name))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.Errors)) {
+		if why := d.Errors[name].Error(); troubles[name] != why {
+			troubles[name] = why
+			n.o.Log(fmt.Sprintf("channel %s: %s", name, why))
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package notify
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -167,4 +168,21 @@ func TestPruned(t *testing.T) {
 		equal(t, "messages", len(messages(t, w)), want)
 		w.advance(keepSent/2 + time.Hour)
 	}
+}
+
+// A watch tells of a channel's trouble once, and when it's over.
+func TestTroublesAreSaidOnce(t *testing.T) {
+	w := newWorld()
+	var said []string
+	n, c := w.one(Options{Log: func(text string) { said = append(said, text) }})
+	troubles := map[string]string{}
+	for i, err := range []error{errBroken, errBroken, errors.New("gone"), nil, nil, errBroken} {
+		c.say = func(context.Context, *outgoing) (bool, error) { return err == nil, err }
+		w.record(t, w.alert(i, 0))
+		_, d := pass(t, n)
+		n.sayTroubles(d, troubles)
+		n.sayTroubles(Delivered{}, troubles) // a look at which nothing was due
+		w.advance(longestWait)
+	}
+	equal(t, "said", said, []string{"channel c: broken", "channel c: gone", "channel c takes messages again", "channel c: broken"})
 }
