@@ -71,6 +71,8 @@ func awsDetail(e *awsapi.Error) string {
 	switch {
 	case e.Kind == awsapi.Denied:
 		detail += ": " + strings.TrimSpace(e.Action+" "+e.Resource)
+	case e.Kind == awsapi.NoCredentials || e.Kind == awsapi.Network: // what the system says tells more
+		detail = strings.TrimSuffix(e.Error(), ": "+e.Hint())
 	case e.Kind != awsapi.Other && e.Message != "":
 		detail += " (" + e.Message + ")"
 	}

@@ -22,6 +22,8 @@ type account struct {
 	data string
 	now  func() time.Time
 	aws  *server.Server
+	// world is what the account is made of.
+	world *simulate.World
 
 	mu    sync.Mutex
 	calls []awsapi.Call
@@ -35,7 +37,7 @@ func newAccount(t testing.TB, world *simulate.World, o server.Options, now func(
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &account{t: t, now: now, aws: srv}
+	a := &account{t: t, now: now, aws: srv, world: world}
 	a.fresh()
 	return a
 }

@@ -114,6 +114,10 @@ func readFor(cmd *cobra.Command, o *waitOptions) error {
 // have been delivered already.
 const waitBack = 15 * time.Minute
 
+// waitLook is the least distance between two looks at what is stored, which take a
+// tenth of a second each.
+const waitLook = time.Second
+
 var errWaited = errors.New("the time is up")
 
 func runWait(ctx context.Context, e *env, o waitOptions) error {
@@ -203,22 +207,23 @@ func (w *waiter) wait(ctx context.Context) ([]place, error) {
 	defer func() {
 		stop()
 		for ; left > 0; left-- {
-			<-ended
+			_ = <-ended // they were told to end
 		}
 	}()
 	w.e.note("waiting for CloudTrail, in %s", count(len(regions), "region"))
-	again := time.NewTicker(waitEvery)
-	defer again.Stop()
-	unsure := false
+	looks := time.NewTicker(waitLook)
+	defer looks.Stop()
+	look := false // something new is stored, or was not seen yet
 	for {
 		select {
 		case live := <-records:
-			live = drain(live, records)
-			if err := w.ingest(ctx, live); err != nil {
+			if err := w.ingest(ctx, drain(live, records)); err != nil {
 				return nil, err
 			}
-		case <-again.C:
-			if !unsure {
+			look = true
+			continue
+		case <-looks.C:
+			if !look {
 				continue
 			}
 		case err := <-ended:
@@ -234,7 +239,7 @@ func (w *waiter) wait(ctx context.Context) ([]place, error) {
 			return nil, context.Cause(ctx)
 		}
 		var found []place
-		if found, unsure, err = w.e.stored(ctx, w.a, w.filter); err != nil || len(found) > 0 {
+		if found, look, err = w.e.stored(ctx, w.a, w.filter); err != nil || len(found) > 0 {
 			return found, err
 		}
 	}
