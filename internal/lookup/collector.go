@@ -270,8 +270,8 @@ func (c *Collector) discover(ctx context.Context, a Account) (discovered, error)
 		if ctx.Err() != nil {
 			return d, err
 		}
-		// Where it may be is not known: it is looked for everywhere.
-		sso = regions
+		// Where it may be, as far as is known: it is looked for there too.
+		sso = append(sso, notAsked(err, regions)...)
 	}
 	d.streams = coverage.Streams(coverage.Place{
 		AccountID: caller.AccountID, Global: caller.GlobalRegion(), Regions: regions, IdentityCenter: sso,
@@ -421,4 +421,22 @@ func reasonText(err error) string {
 		return e.Reason() + ": " + hint
 	}
 	return e.Reason()
+}
+
+// notAsked returns those of the regions that an error joined of *awsapi.Error is
+// about; all, if it doesn't tell.
+func notAsked(err error, regions []string) []string {
+	var some []string
+	list, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // the joining error itself is looked into
+	if !ok {
+		return regions
+	}
+	for _, one := range list.Unwrap() {
+		var e *awsapi.Error
+		if !errors.As(one, &e) || !slices.Contains(regions, e.Region) {
+			return regions
+		}
+		some = append(some, e.Region)
+	}
+	return some
 }

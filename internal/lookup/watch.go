@@ -11,7 +11,7 @@ import (
 // error; a run that failed is no reason to end it. The wall clock decides when
 // the next run is due, so that a machine that slept goes on when it wakes.
 func (c *Collector) Watch(ctx context.Context, every time.Duration, after func(Summary, error) error) error {
-	for {
+	for ctx.Err() == nil {
 		start := time.Now().Round(0) // without the monotonic reading, which stands still in sleep
 		s, err := c.Run(ctx)
 		if err := after(s, err); err != nil {
@@ -25,12 +25,10 @@ func (c *Collector) Watch(ctx context.Context, every time.Duration, after func(S
 			if left <= 0 {
 				break
 			}
-			_ = sleep(ctx, min(left, wakeEvery)) // its error is the context's, which ends the loop
-		}
-		if ctx.Err() != nil {
-			return nil
+			_ = sleep(ctx, min(left, wakeEvery)) // its error is the context's, which ends the loops
 		}
 	}
+	return nil
 }
 
 // wakeEvery is how often a watch looks at the wall clock.
