@@ -202,6 +202,7 @@ func TestBadValues(t *testing.T) {
 		"TRUSTED_ACCOUNTS":          {"123", "12345678901x", "123456789012 123456789012"},
 		"MANAGEMENT_ACCOUNT_ID":     {"1234567890123"},
 		"LOG_LEVEL":                 {"loud"},
+		"ENDPOINT_URL":              {"nonsense", "ftp://h", "http://name:passw0rd@h:1/"},
 		"MEMORY_LIMIT":              {"1", "127MiB", "-1GB", "1XB", "99999999999TB", "1.5GB"},
 	} {
 		for _, v := range bad {
@@ -210,6 +211,9 @@ func TestBadValues(t *testing.T) {
 			if !errors.As(err, &ce) {
 				t.Errorf("%s=%s: %v", name, v, err)
 				continue
+			}
+			if strings.Contains(err.Error(), "passw0rd") {
+				t.Errorf("shows a password: %v", err)
 			}
 			if ce.Setting != strings.ToLower(name) || ce.Value != v || ce.Origin != "environment IAMTRACK_"+name || ce.Allowed == "" {
 				t.Errorf("%s=%s: %+v", name, v, ce)

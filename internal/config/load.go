@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 
@@ -34,8 +35,12 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	return fmt.Sprintf("setting %s: %q (%s) is not allowed: use %s", e.Setting, e.Value, e.Origin, e.Allowed)
+	shown := userInfo.ReplaceAllString(e.Value, "://***@")
+	return fmt.Sprintf("setting %s: %q (%s) is not allowed: use %s", e.Setting, shown, e.Origin, e.Allowed)
 }
+
+// userInfo is where a URL has a name and a password.
+var userInfo = regexp.MustCompile(`://[^/?#]*@`)
 
 // FileError says what is wrong with the settings file.
 type FileError struct {

@@ -83,9 +83,10 @@ func isRegion(v string) bool { return regionName.MatchString(v) }
 // roleName is an IAM role's name after its path (IAM API Reference, "CreateRole").
 var roleName = regexp.MustCompile(`^([!-.0-~]+/)*[\w+=,.@-]{1,64}$`)
 
+// isURL tells a web address without a password in it, which would be shown.
 func isURL(v string) bool {
 	u, err := url.Parse(v)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil
 }
 
 func parseDates(v string) ([]string, bool) {

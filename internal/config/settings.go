@@ -208,7 +208,7 @@ var definitions = []definition{
 		get: func(c *Config) string { return c.AWSRegion },
 	}, {
 		key: "endpoint_url", flag: "endpoint-url",
-		allowed: "an http or https URL", meaning: "what is asked instead of AWS",
+		allowed: "an http or https URL without a password", meaning: "what is asked instead of AWS",
 		set: func(c *Config, v string) bool { c.EndpointURL = v; return v == "" || isURL(v) },
 		get: func(c *Config) string { return c.EndpointURL },
 	}, {
