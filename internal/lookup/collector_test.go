@@ -189,7 +189,7 @@ func TestTwoCollectors(t *testing.T) {
 		w := newWorld(t, simulate.Config{Seed: 7, Days: 10, Events: 3000}, server.Options{Faults: server.Faults{Latency: time.Second}}, 0)
 		other := w.collector("two", w.sim.Accounts()...)
 		var wg sync.WaitGroup
-		held := false
+		var held atomic.Bool
 		for _, c := range []*lookup.Collector{w.Collector, other} {
 			wg.Go(func() {
 				sum, err := c.Run(context.Background())
@@ -200,12 +200,12 @@ func TestTwoCollectors(t *testing.T) {
 					if !strings.Contains(p.Error, "another collector reads it: one") && !strings.Contains(p.Error, "another collector reads it: two") {
 						t.Errorf("problem %+v", p)
 					}
-					held = true
+					held.Store(true)
 				}
 			})
 		}
 		wg.Wait()
-		if !held {
+		if !held.Load() {
 			t.Error("no collector met the other")
 		}
 		w.mustRun()
