@@ -245,8 +245,12 @@ func collectResult(s *lookup.Summary) error {
 	return nil
 }
 
-// nothingRead: not even what there is to read could be asked for.
-func nothingRead(s *lookup.Summary) bool { return len(s.Regions) == 0 && len(s.Problems) > 0 }
+// nothingRead: not even what there is to read could be asked for. Regions that
+// another collector reads are no such failure.
+func nothingRead(s *lookup.Summary) bool {
+	ofRegion := func(p lookup.Problem) bool { return p.Region != "" }
+	return len(s.Regions) == 0 && len(s.Problems) > 0 && !slices.ContainsFunc(s.Problems, ofRegion)
+}
 
 // collectSummary prints a run: an object, or in the formats of tables its regions.
 func (e *env) collectSummary(s *lookup.Summary) error {
