@@ -53,24 +53,27 @@ func newWorld(t testing.TB, c simulate.Config, o server.Options, after int) *wor
 	}
 	w := &world{t: t, sim: sim, aws: srv, store: store.OpenMem()}
 	w.store.(*store.Mem).Now = time.Now
-	w.pipe = w.pipeline(w.store, lake.OpenMem())
+	if w.pipe, err = pipeline(w.store, lake.OpenMem()); err != nil {
+		t.Fatal(err)
+	}
+	w.pipe.Holder = t.Name()
 	w.Collector = w.collector("one", sim.Accounts()...)
 	return w
 }
 
-func (w *world) pipeline(s store.Store, b lake.Bucket) *collect.Pipeline {
+func pipeline(s store.Store, b lake.Bucket) (*collect.Pipeline, error) {
 	engine, err := rule.NewEngine(rule.Config{OffHours: rule.OffHoursConfig{Timezone: "UTC", Start: "22:00", End: "06:00"}})
 	if err != nil {
-		w.t.Fatal(err)
+		return nil, err
 	}
 	f, err := filter.New(filter.Config{ServiceEvents: true})
 	if err != nil {
-		w.t.Fatal(err)
+		return nil, err
 	}
 	return &collect.Pipeline{
 		Store: s, Lake: lake.New(b, lake.Options{ProgramVersion: "test"}), Rules: engine, Filter: f,
-		Now: time.Now, HotDays: 120, Holder: w.t.Name(),
-	}
+		Now: time.Now, HotDays: 120,
+	}, nil
 }
 
 // collector returns another collector of the same store.
@@ -103,40 +106,48 @@ func (w *world) mustRun() lookup.Summary {
 	return s
 }
 
-// stored is what store and lake hold: the ids by stream, and whether filtered.
-func (w *world) stored() map[simulate.Stream]map[string]bool {
-	w.t.Helper()
+// kind is as what something is stored.
+type kind int
+
+const (
+	isEvent kind = iota + 1
+	isFiltered
+)
+
+// storedIn is what store and lake hold, by stream and id; nothing is there twice.
+func storedIn(t testing.TB, p *collect.Pipeline) map[simulate.Stream]map[string]kind {
+	t.Helper()
 	ctx := context.Background()
-	if _, err := w.pipe.Export(ctx, collect.ExportOptions{Wait: true}); err != nil {
-		w.t.Fatal(err)
+	if _, err := p.Export(ctx, collect.ExportOptions{Wait: true}); err != nil {
+		t.Fatal(err)
 	}
-	dates, err := w.pipe.Lake.Dates(ctx)
+	dates, err := p.Lake.Dates(ctx)
 	if err != nil {
-		w.t.Fatal(err)
+		t.Fatal(err)
 	}
-	all := map[simulate.Stream]map[string]bool{}
-	add := func(account, region, source, id string) {
+	all := map[simulate.Stream]map[string]kind{}
+	add := func(account, region, source, id string, k kind) {
 		s := simulate.Stream{Account: account, Region: region, Source: source}
 		if all[s] == nil {
-			all[s] = map[string]bool{}
+			all[s] = map[string]kind{}
 		}
-		if all[s][id] {
-			w.t.Fatalf("event %s is stored twice", id)
+		if all[s][id] != 0 {
+			t.Fatalf("event %s is stored twice", id)
 		}
-		all[s][id] = true
+		all[s][id] = k
 	}
 	for _, d := range dates {
-		for e, err := range w.pipe.Lake.Events(ctx, d) {
+		for e, err := range p.Lake.Events(ctx, d) {
 			if err != nil {
-				w.t.Fatal(err)
+				t.Fatal(err)
 			}
-			add(e.AccountID, e.AWSRegion, e.EventSource, e.EventID)
+			add(e.AccountID, e.AWSRegion, e.EventSource, e.EventID, isEvent)
 		}
-		for f, err := range w.pipe.Lake.Filtered(ctx, d) {
+		for f, err := range p.Lake.Filtered(ctx, d) {
 			if err != nil {
-				w.t.Fatal(err)
+				t.Fatal(err)
 			}
-			add(f.AccountID, f.AWSRegion, f.EventSource, f.EventID)
+			add(f.AccountID, f.AWSRegion, f.EventSource, f.EventID, isFiltered)
 		}
 	}
 	return all
@@ -145,7 +156,7 @@ func (w *world) stored() map[simulate.Stream]map[string]bool {
 // check compares what is stored with what the account shows of [from, to).
 func (w *world) check(from, to time.Time) {
 	w.t.Helper()
-	got, want := w.stored(), w.aws.Visible(from, to)
+	got, want := storedIn(w.t, w.pipe), w.aws.Visible(from, to)
 	n := 0
 	for s, ids := range want {
 		if w.read != nil && !w.read(s) {
@@ -153,7 +164,7 @@ func (w *world) check(from, to time.Time) {
 		}
 		for _, id := range ids {
 			n++
-			if !got[s][id] {
+			if got[s][id] == 0 {
 				w.t.Errorf("%v: event %s is missing", s, id)
 			}
 		}
