@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -200,16 +201,19 @@ func (w *waiter) wait(ctx context.Context) ([]place, error) {
 	ctx, stop := context.WithCancel(ctx)
 	records := make(chan []collect.Live)
 	ended := make(chan error)
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer stop()
 	for _, r := range regions {
-		go func() { ended <- r.watch(ctx, records) }()
+		watching.Go(func() {
+			err := r.watch(ctx, records)
+			select {
+			case ended <- err:
+			case <-ctx.Done():
+			}
+		})
 	}
 	left := len(regions)
-	defer func() {
-		stop()
-		for ; left > 0; left-- {
-			_ = <-ended // they were told to end
-		}
-	}()
 	w.e.note("waiting for CloudTrail, in %s", count(len(regions), "region"))
 	looks := time.NewTicker(waitLook)
 	defer looks.Stop()
