@@ -183,6 +183,9 @@ func (e *env) collectWatch(ctx context.Context, a *app.App, c *lookup.Collector,
 			e.tellGaps(context.WithoutCancel(ctx), a, n, &sum, nil)
 		}
 		last = sum
+		if !p.terminal {
+			c.Progress = nil // a log has a line for what is news
+		}
 		if runs++; e.format() == render.JSON {
 			return render.WriteJSONLine(e.stdout, sum)
 		}
@@ -314,26 +317,35 @@ func (e *env) collectNotes(s *lookup.Summary) {
 	}
 }
 
-// problemLines are problems in words: one line for the streams of a region that
+// problemLines are problems in words: one line for the streams of an account that
 // have the same.
 func problemLines(problems []lookup.Problem) []string {
-	type place struct{ account, region, err string }
-	var order []place
-	sources := map[place][]string{}
+	type kind struct{ account, err string }
+	var order []kind
+	regions, sources := map[kind][]string{}, map[kind][]string{}
+	note := func(list []string, name string) []string {
+		if name == "" || slices.Contains(list, name) {
+			return list
+		}
+		return append(list, name)
+	}
 	for _, p := range problems {
-		at := place{p.AccountID, p.Region, p.Error}
-		if _, ok := sources[at]; !ok {
+		at := kind{p.AccountID, p.Error}
+		if _, ok := regions[at]; !ok {
 			order = append(order, at)
 		}
-		sources[at] = append(sources[at], strings.TrimSuffix(p.Source, ".amazonaws.com"))
+		regions[at] = note(regions[at], p.Region)
+		sources[at] = note(sources[at], strings.TrimSuffix(p.Source, ".amazonaws.com"))
+	}
+	few := func(list []string, noun string) string {
+		if len(list) > 3 {
+			return count(len(list), noun)
+		}
+		return strings.Join(list, ", ")
 	}
 	lines := make([]string, len(order))
 	for i, at := range order {
-		of := strings.Join(sources[at], ", ")
-		if n := len(sources[at]); n > 3 {
-			of = count(n, "source")
-		}
-		where := strings.Join(strings.Fields(at.account+" "+at.region+" "+of), " ")
+		where := strings.Join(strings.Fields(at.account+" "+few(regions[at], "region")+" "+few(sources[at], "source")), " ")
 		if where != "" {
 			where += ": "
 		}
