@@ -38,6 +38,9 @@ func (p *Pipeline) ImportListed(ctx context.Context, o ImportOptions, name strin
 	if progress != nil {
 		o.Progress = func(now Progress) { progress(before.plus(now, time.Since(start))) }
 	}
+	if s := p.Filter.Selection(); s != "" {
+		name += "\x00" + string(s) // days that an import of fewer records has settled are not settled for others
+	}
 	hash := sha256.Sum256([]byte(name))
 	id := hex.EncodeToString(hash[:8])
 	finished, err := p.day(ctx, "import_finished:"+id)

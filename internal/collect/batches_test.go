@@ -9,11 +9,13 @@ import (
 
 	"github.com/iamtrack/iamtrack/internal/collect"
 	"github.com/iamtrack/iamtrack/internal/event"
+	"github.com/iamtrack/iamtrack/internal/filter"
 	"github.com/iamtrack/iamtrack/internal/source"
 )
 
 // days is a listing of one file a day, and of late files.
 type days struct {
+	etag  string // of all files
 	t     *testing.T
 	files map[event.Date][]string
 	since []event.Date // as asked for
@@ -34,6 +36,9 @@ func (d *days) list(_ context.Context, since event.Date, yield func(source.Batch
 				d.t.Fatal(err)
 			}
 			files = list
+			for i := range files {
+				files[i].ETag = d.etag
+			}
 		}
 		if err := yield(source.Batch{Files: files, From: day, To: day + 1}); err != nil {
 			return err
@@ -90,6 +95,35 @@ func TestImportListed(t *testing.T) {
 	if got := d.since[len(d.since)-1]; got != today-35 {
 		t.Errorf("listed since %s: days that are settled need no look", got)
 	}
+}
+
+// An object that was replaced within a second by one of the same size is read
+// again, and so are the days that an import of other sources has settled.
+func TestImportListedAgain(t *testing.T) {
+	d := &days{t: t, etag: "one", files: map[event.Date][]string{}}
+	d.add(3, "new")
+	d.add(50, "old")
+	p := newPipeline(t)
+	do := func(files int) {
+		t.Helper()
+		sum, err := p.ImportListed(t.Context(), collect.ImportOptions{OnlyNew: true}, "bucket", d.list)
+		if err != nil || sum.Files != files {
+			t.Errorf("%d files, want %d, %v", sum.Files, files, err)
+		}
+	}
+	var err error
+	if p.Filter, err = filter.New(filter.Config{Sources: []string{"sts"}}); err != nil {
+		t.Fatal(err)
+	}
+	do(2)
+	do(0)
+	if p.Filter, err = filter.New(filter.Config{}); err != nil {
+		t.Fatal(err)
+	}
+	do(2)
+	do(0)
+	d.etag = "two"
+	do(1) // the old one is settled
 }
 
 // A file that can't be read keeps its day from being settled.

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/iamtrack/iamtrack/internal/collect"
+	"github.com/iamtrack/iamtrack/internal/coverage"
 	"github.com/iamtrack/iamtrack/internal/filter"
 	"github.com/iamtrack/iamtrack/internal/lake"
 	"github.com/iamtrack/iamtrack/internal/rule"
@@ -368,6 +369,86 @@ func TestRetentionRemovesWholeDays(t *testing.T) {
 	days, err := p.Store.LakeDays(context.Background())
 	if err != nil || len(days) != 1 {
 		t.Errorf("lake days: %v, %v", days, err)
+	}
+}
+
+// What retention removed is not covered any more, days without events included.
+func TestRetentionTakesCoverageBack(t *testing.T) {
+	ctx := context.Background()
+	for _, events := range []bool{true, false} {
+		p := newPipeline(t)
+		stream := coverage.Stream{AccountID: "012345678901", Region: "us-east-1", Source: "iam.amazonaws.com"}
+		whole := coverage.SpanOf(now.AddDate(0, 0, -90), now)
+		err := p.Store.UpdateStream(ctx, stream, func(l *coverage.Ledger) error {
+			l.Begin(now.Unix())
+			l.Mark(coverage.Read{Span: whole, Begun: now.Unix()})
+			l.Verify(coverage.SpanOf(now.AddDate(0, 0, -50), now.AddDate(0, 0, -20)))
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if events {
+			mustImport(t, p, writeLines(t, filepath.Join(t.TempDir(), "a.jsonl"), encode(t, rec("old", now.AddDate(0, 0, -40)))))
+		}
+		p.LakeDays = 30
+		kept := now.AddDate(0, 0, -30).Truncate(24 * time.Hour)
+		for range 2 { // the second export changes nothing
+			if _, err := p.Export(ctx, collect.ExportOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			ledgers, err := p.Store.Streams(ctx)
+			if err != nil || len(ledgers) != 1 {
+				t.Fatal(ledgers, err)
+			}
+			l := ledgers[0]
+			if c := l.Covered(whole); len(c) == 0 || c[0].From != kept.Unix() || c[0].Level != coverage.Verified {
+				t.Errorf("covered: %+v", c)
+			}
+			if g := l.Gaps(whole); len(g) != 1 || g[0].To != kept.Unix() || g[0].Reason != coverage.Removed {
+				t.Errorf("gaps: %+v", g)
+			}
+			if plan := coverage.Plan(now.Unix(), ledgers); len(plan) > 0 && plan[0].Need.From < kept.Unix() {
+				t.Errorf("what was removed is read again: %+v", plan)
+			}
+		}
+	}
+}
+
+// Files of which an earlier import took fewer records are read again, by a resumed
+// import as by one of new files only; those of which it took more are not.
+func TestFilesAreDoneForTheirSelection(t *testing.T) {
+	ctx := context.Background()
+	dir := t.TempDir()
+	file := writeLines(t, filepath.Join(dir, "a.jsonl"), encode(t, rec("iam", now)),
+		encode(t, rec("sts", now, func(r map[string]any) { r["eventSource"] = "sts.amazonaws.com" })))
+	p := newPipeline(t)
+	do := func(sources ...string) collect.Summary {
+		t.Helper()
+		var err error
+		if p.Filter, err = filter.New(filter.Config{Sources: sources}); err != nil {
+			t.Fatal(err)
+		}
+		sum, err := p.Import(ctx, collect.ImportOptions{Paths: []string{file}, OnlyNew: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sum
+	}
+	if sum := do("iam"); sum.Stored != 1 {
+		t.Fatalf("%+v", sum)
+	}
+	if sum := do("iam"); sum.Files != 0 {
+		t.Errorf("the same selection again: %+v", sum)
+	}
+	if sum := do("sts"); sum.Stored != 1 {
+		t.Errorf("another selection: %+v", sum)
+	}
+	if sum := do(); sum.Files != 1 || sum.Duplicates != 2 {
+		t.Errorf("all records: %+v", sum)
+	}
+	if sum := do("iam"); sum.Files != 0 {
+		t.Errorf("less than all: %+v", sum)
 	}
 }
 

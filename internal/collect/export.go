@@ -3,7 +3,9 @@ package collect
 import (
 	"context"
 	"errors"
+	"fmt"
 
+	"github.com/iamtrack/iamtrack/internal/coverage"
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/lake"
 	"github.com/iamtrack/iamtrack/internal/rule"
@@ -162,16 +164,42 @@ func (p *Pipeline) retain(ctx context.Context, res *ExportResult) error {
 			old = append(old, d.Date)
 		}
 	}
+	// Coverage first, so that it never claims what is gone; of days without any
+	// event too, since nothing tells them from removed ones. Then the lake: a crash
+	// in between leaves days listed that are gone, which the next run removes again.
+	if err := p.uncover(ctx, oldest); err != nil {
+		return err
+	}
 	if len(old) == 0 {
 		return nil
 	}
-	// The lake first: a crash in between leaves days listed that are gone,
-	// which the next run removes again.
 	if err := p.Lake.Remove(ctx, old); err != nil {
 		return err
 	}
 	res.Removed = len(old)
 	return p.Store.DropLakeDays(ctx, old)
+}
+
+// uncover takes back from all ledgers what lies before the first day that is kept.
+func (p *Pipeline) uncover(ctx context.Context, oldest event.Date) error {
+	ledgers, err := p.Store.Streams(ctx)
+	if err != nil {
+		return err
+	}
+	gone := coverage.Span{To: int64(oldest) * 24 * 3600}
+	for _, l := range ledgers {
+		if len(l.Covered(gone)) == 0 {
+			continue
+		}
+		err := p.Store.UpdateStream(ctx, l.Stream, func(l *coverage.Ledger) error {
+			l.Invalidate(gone, coverage.Removed, "", p.Now().Unix())
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("take back what is covered of %s: %w", l.Stream, err)
+		}
+	}
+	return nil
 }
 
 // VerifyResult says what was checked.

@@ -292,7 +292,7 @@ func (im *importer) finished(ctx context.Context) error {
 		f := &im.files[i]
 		if f.read && f.pending == 0 && !f.done {
 			f.done = true
-			done = append(done, fileState(f.File))
+			done = append(done, im.fileState(f.File))
 		}
 	}
 	if len(done) == 0 {

@@ -251,8 +251,7 @@ func (im *importer) remaining(ctx context.Context, files []source.File) ([]sourc
 	}
 	same := func(set map[string]store.FileState, f source.File) bool {
 		s, ok := set[f.Path]
-		now := fileState(f)
-		return ok && f.Path != source.Stdin && s.Size == now.Size && s.ModTime.Equal(now.ModTime)
+		return ok && f.Path != source.Stdin && sameContent(s, f) && filter.Selection(s.Selection).Includes(im.p.Filter.Selection())
 	}
 	var left []source.File
 	for _, f := range files {
@@ -268,10 +267,20 @@ func (im *importer) remaining(ctx context.Context, files []source.File) ([]sourc
 	return left, nil
 }
 
-// fileState identifies a version of a file; times to the millisecond, as the
-// store keeps them.
-func fileState(f source.File) store.FileState {
-	return store.FileState{Path: f.Path, Size: f.Size, ModTime: f.ModTime.Truncate(time.Millisecond)}
+// fileState identifies a version of a file, and what of it is imported; times to
+// the millisecond, as the store keeps them.
+func (im *importer) fileState(f source.File) store.FileState {
+	return store.FileState{
+		Path: f.Path, Size: f.Size, ModTime: f.ModTime.Truncate(time.Millisecond), ETag: f.ETag,
+		Selection: string(im.p.Filter.Selection()),
+	}
+}
+
+// sameContent tells whether a file is still as it was when it was imported. An
+// ETag that isn't known, as of an import by an older version, says nothing.
+func sameContent(s store.FileState, f source.File) bool {
+	return s.Size == f.Size && s.ModTime.Equal(f.ModTime.Truncate(time.Millisecond)) &&
+		(s.ETag == "" || f.ETag == "" || s.ETag == f.ETag)
 }
 
 // batch is a run of raw values of one file.

@@ -45,6 +45,7 @@ type Filter struct {
 	roles          []rolePattern
 	sources        []event.Glob // ending in .amazonaws.com
 	managementOnly bool
+	selection      Selection
 }
 
 // New checks the configuration; the error names the setting.
@@ -57,6 +58,7 @@ func New(cfg Config) (*Filter, error) {
 		}
 		f.roles = append(f.roles, p)
 	}
+	var names []string
 	for _, s := range split(cfg.Sources) {
 		s = strings.ToLower(s)
 		if strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789.-*?") != "" {
@@ -66,7 +68,9 @@ func New(cfg Config) (*Filter, error) {
 			s += awsDomain
 		}
 		f.sources = append(f.sources, event.NewGlob(s))
+		names = append(names, s)
 	}
+	f.selection = newSelection(names, cfg.ManagementOnly)
 	return f, nil
 }
 

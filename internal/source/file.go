@@ -26,6 +26,7 @@ type File struct {
 	Path    string // absolute; "-" for standard input
 	Size    int64  // bytes as stored; 0 for standard input
 	ModTime time.Time
+	ETag    string // of an S3 object, else ""
 	// Date is the UTC day in a trail log file's name, and Dated whether there
 	// is one. Events lie on that day or close to it; nothing may rely on it.
 	Date  event.Date

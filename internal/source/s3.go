@@ -232,7 +232,7 @@ func (l *lister) take(b *Batch, o awsapi.Object) {
 }
 
 func (l *lister) file(o awsapi.Object) File {
-	f := File{Path: S3Scheme + l.b.Name() + "/" + o.Key, Size: o.Size, ModTime: o.Modified, remote: l.b}
+	f := File{Path: S3Scheme + l.b.Name() + "/" + o.Key, Size: o.Size, ModTime: o.Modified, ETag: o.ETag, remote: l.b}
 	f.Date, f.Dated = dateInName(o.Key)
 	if o.Archived {
 		f.Err = fmt.Errorf("it is archived in S3 Glacier: restore it first (`aws s3api restore-object`)")

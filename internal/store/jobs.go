@@ -16,11 +16,11 @@ func (s *sqlite) Job(ctx context.Context, name string) (files map[string]FileSta
 		if _, err := tx.exec(startJob, name, s.now().UnixMilli()); err != nil {
 			return err
 		}
-		return tx.each("SELECT path, size_bytes, modified_s, modified_ns FROM job_files WHERE job = ?", []any{name},
+		return tx.each("SELECT path, size_bytes, modified_s, modified_ns, etag, selection FROM job_files WHERE job = ?", []any{name},
 			func(scan func(...any) error) error {
 				var f FileState
 				var sec, nsec int64
-				if err := scan(&f.Path, &f.Size, &sec, &nsec); err != nil {
+				if err := scan(&f.Path, &f.Size, &sec, &nsec, &f.ETag, &f.Selection); err != nil {
 					return err
 				}
 				f.ModTime = time.Unix(sec, nsec).UTC()
@@ -31,19 +31,20 @@ func (s *sqlite) Job(ctx context.Context, name string) (files map[string]FileSta
 	return files, err
 }
 
+const updateFile = `ON CONFLICT DO UPDATE SET size_bytes = excluded.size_bytes, modified_s = excluded.modified_s,
+	modified_ns = excluded.modified_ns, etag = excluded.etag, selection = excluded.selection`
+
 var (
 	insertJobFiles = inserting{
-		into: "job_files (job, path, size_bytes, modified_s, modified_ns)", columns: 5,
-		end: `ON CONFLICT DO UPDATE SET size_bytes = excluded.size_bytes,
-			modified_s = excluded.modified_s, modified_ns = excluded.modified_ns`,
+		into: "job_files (job, path, size_bytes, modified_s, modified_ns, etag, selection)", columns: 7,
+		end: updateFile,
 	}
 	insertImported = inserting{
-		into: "imported_files (path, size_bytes, modified_s, modified_ns)", columns: 4,
-		end: `ON CONFLICT DO UPDATE SET size_bytes = excluded.size_bytes,
-			modified_s = excluded.modified_s, modified_ns = excluded.modified_ns`,
+		into: "imported_files (path, size_bytes, modified_s, modified_ns, etag, selection)", columns: 6,
+		end: updateFile,
 	}
 	importedByPath = lookup{
-		table: "imported_files", by: []string{"path"}, columns: "t.size_bytes, t.modified_s, t.modified_ns",
+		table: "imported_files", by: []string{"path"}, columns: "t.size_bytes, t.modified_s, t.modified_ns, t.etag, t.selection",
 	}
 )
 
@@ -54,7 +55,7 @@ func (s *sqlite) FileDone(ctx context.Context, job string, files []FileState) er
 			return err
 		}
 		state := func(args []any, f *FileState) []any {
-			return append(args, f.Path, f.Size, f.ModTime.Unix(), f.ModTime.Nanosecond())
+			return append(args, f.Path, f.Size, f.ModTime.Unix(), f.ModTime.Nanosecond(), f.ETag, f.Selection)
 		}
 		if err := tx.insert(&insertJobFiles, len(files), func(args []any, i int) []any {
 			return state(append(args, job), &files[i])
@@ -80,10 +81,11 @@ func (s *sqlite) EndJob(ctx context.Context, job string) error {
 func (s *sqlite) Imported(ctx context.Context, paths []string) (map[string]FileState, error) {
 	found := map[string]FileState{}
 	var size, sec, nsec int64
+	var etag, selection string
 	err := importedByPath.find(s.reading(ctx, "find imported files"), len(paths), func(args []any, i int) []any {
 		return append(args, paths[i])
-	}, []any{&size, &sec, &nsec}, func(i int) {
-		found[paths[i]] = FileState{Path: paths[i], Size: size, ModTime: time.Unix(sec, nsec).UTC()}
+	}, []any{&size, &sec, &nsec, &etag, &selection}, func(i int) {
+		found[paths[i]] = FileState{Path: paths[i], Size: size, ModTime: time.Unix(sec, nsec).UTC(), ETag: etag, Selection: selection}
 	})
 	return found, err
 }

@@ -250,6 +250,10 @@ type FileState struct {
 	Path    string
 	Size    int64
 	ModTime time.Time
+	ETag    string // of an S3 object, else ""
+	// Selection tells which records the import took, as filter.Selection says
+	// it; "": all.
+	Selection string
 }
 
 // Lease is held until Release, the end of the process that took it where that
