@@ -55,7 +55,7 @@ first is denied: one of them is enough, and none when the regions are named
   iamtrack permissions collect --organization
   iamtrack permissions collect --organization --document member
   iamtrack permissions collect --document trust --principal arn:aws:iam::111122223333:role/iamtrack
-  iamtrack permissions import s3://my-trail/AWSLogs/ --kms-key arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab`,
+  iamtrack permissions import s3://my-trail --kms-key arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab`,
 		ValidArgs: permission.Commands(),
 		Args:      argCount(1, 2, "a command: "+strings.Join(permission.Commands(), ", ")),
 		RunE: func(_ *cobra.Command, args []string) error {

@@ -58,7 +58,7 @@ Faults (--fault, as often as wanted):
 	f.IntVar(&o.events, "events", 24_000, "how many events at least")
 	f.IntVar(&o.accounts, "accounts", 3, "how many accounts, 3 to 40")
 	f.StringArrayVar(&o.faults, "fault", nil, "what goes wrong: NAME=VALUE, see above")
-	f.StringArrayVar(&o.roles, "role", nil, "NAME[:EXTERNAL_ID] of a role that can be assumed in each account (default OrganizationAccountAccessRole and iamtrack-read)")
+	f.StringArrayVar(&o.roles, "role", nil, "NAME[:EXTERNAL_ID] of a role of each account (default OrganizationAccountAccessRole, iamtrack-read)")
 	f.StringVar(&o.truth, "truth", "", "write what really happened to this file, as JSON")
 	f.StringVar(&o.trail, "trail", "", "write trail files with digests to this folder, and serve them as the bucket "+simulate.TrailBucket)
 	f.DurationVar(&o.delivery, "delivery", 0, "how long after its time an event can be seen")
