@@ -183,7 +183,9 @@ func TestEveryFaultConverges(t *testing.T) {
 			})
 			err := run(p)
 			restore()
-			if !errors.Is(err, errInjected) {
+			// How an import is cut into batches depends on which worker is first: the
+			// last passes of a point may not come in this run.
+			if reached := n >= nth || nth == 1; reached != errors.Is(err, errInjected) {
 				t.Errorf("%s, time %d: got %v, want the injected fault to be reported", point, nth, err)
 			}
 			clock = clock.Add(time.Hour)
