@@ -375,8 +375,8 @@ func TestKeys(t *testing.T) {
 		changed := digestKey("main", start.Add(2*time.Hour))
 		f.files[changed] = pack(t, bytes.Replace(f.content(changed), []byte(f.print), []byte(strings.Repeat("0", len(f.print))), 1))
 		r := f.verify(func(o *digest.Options) {
-			o.Key = func(_ context.Context, _, print string, _ time.Time) (*rsa.PublicKey, error) {
-				if print == f.print {
+			o.Key = func(_ context.Context, _, fingerprint string, _ time.Time) (*rsa.PublicKey, error) {
+				if fingerprint == f.fingerprint {
 					return &testKey().PublicKey, nil
 				}
 				return nil, errors.New("no connection")
