@@ -93,6 +93,29 @@ func OpenTrail(ctx context.Context, s func() (*awsapi.Session, error), path stri
 	return &bucketTrail{b: b, prefix: prefix, o: o}, nil
 }
 
+// TrailLogs yields a trail's log files, others too, as an import of the same path
+// would list them, with the days around those of o.
+func TrailLogs(ctx context.Context, s func() (*awsapi.Session, error), path string, o source.S3Options, yield func([]source.File) error) error {
+	if _, _, ok := source.ParseS3(path); !ok {
+		files, _, err := source.Expand([]string{path})
+		if err != nil {
+			return err
+		}
+		return yield(files)
+	}
+	session, err := s()
+	if err != nil {
+		return err
+	}
+	if o.Since != 0 {
+		o.Since--
+	}
+	if o.Until != 0 {
+		o.Until++
+	}
+	return ListS3(ctx, session, path, o, func(b source.Batch) error { return yield(b.Files) })
+}
+
 // bucketTrail is a trail where CloudTrail put it.
 type bucketTrail struct {
 	b      *awsapi.Bucket

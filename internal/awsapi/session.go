@@ -225,6 +225,9 @@ func partitionOf(region string) string {
 	return "aws"
 }
 
+// GlobalRegionFor is the GlobalRegion of a region's partition.
+func GlobalRegionFor(region string) string { return GlobalRegion(partitionOf(region)) }
+
 // GlobalRegion is where a partition's IAM, which isn't regional, is recorded.
 // An unknown partition has the aws partition's.
 func GlobalRegion(partition string) string {

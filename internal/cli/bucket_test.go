@@ -139,12 +139,42 @@ func TestBucket(t *testing.T) {
 			t.Errorf("offline: exit code %d, %+v", code, offline)
 		}
 		online, code := verify("--trail", place, "--endpoint-url", web.URL)
-		online.Trail, online.Foreign = offline.Trail, offline.Foreign
+		// There the files were imported from S3, so the copy proves nothing of them.
+		if off, on := offline.Coverage, online.Coverage; off.Streams != 0 || off.NotImported == 0 || on.Streams == 0 || on.NotImported != 0 {
+			t.Errorf("coverage: offline %+v, online %+v", off, on)
+		}
+		online.Trail, online.Foreign, online.Coverage = offline.Trail, offline.Foreign, offline.Coverage
 		if d := cmp.Diff(offline, online); d != "" || code != 0 {
 			t.Errorf("exit code %d (-offline +S3):\n%s", code, d)
 		}
 		if _, err := os.Stat(filepath.Join(there, keysFile)); err != nil {
 			t.Errorf("the keys were not kept: %v", err)
+		}
+		var status struct {
+			Streams []struct {
+				Account string `json:"account_id"`
+				Source  string `json:"event_source"`
+				Covered []struct {
+					From, To time.Time
+					Level    string
+				}
+			}
+		}
+		out, stderr, _ := command(there, "status")
+		if err := json.Unmarshal([]byte(out), &status); err != nil {
+			t.Fatalf("%v\n%s", err, stderr)
+		}
+		days := map[string]float64{}
+		for _, s := range status.Streams {
+			for _, c := range s.Covered {
+				if c.Level != "verified" {
+					t.Errorf("%+v", s)
+				}
+				days[s.Source] = max(days[s.Source], c.To.Sub(c.From).Hours()/24)
+			}
+		}
+		if days["iam.amazonaws.com"] < 7 || days["sts.amazonaws.com"] < 7 {
+			t.Errorf("verified, at most: %v days of %d streams", days, len(status.Streams))
 		}
 		log := firstLog(t, trail)
 		if err := os.Rename(log, log+".away"); err != nil {

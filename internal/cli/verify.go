@@ -37,7 +37,11 @@ makes the exit code 1; what could not be read, 3.
 JSON is one object then: trail, digests, proven, logs, uncovered (log files that no
 digest tells of), foreign, faults, findings (an array of kind, path, detail,
 account_id, aws_region), verified (account_id, aws_region, from, to: when all that
-was delivered is there, unchanged).`,
+was delivered is there, unchanged).
+
+What is proven, and was imported from there, is noted in the coverage of the data
+directory, if there is one: level verified. JSON has it in coverage: streams,
+not_imported (log files), unclear (streams that the trail may leave events out of).`,
 		Example: "  iamtrack verify\n  iamtrack verify --trail ~/cloudtrail --public-keys keys.json",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

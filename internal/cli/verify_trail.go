@@ -13,6 +13,7 @@ import (
 
 	"github.com/iamtrack/iamtrack/internal/app"
 	"github.com/iamtrack/iamtrack/internal/awsapi"
+	"github.com/iamtrack/iamtrack/internal/collect"
 	"github.com/iamtrack/iamtrack/internal/digest"
 	"github.com/iamtrack/iamtrack/internal/render"
 	"github.com/iamtrack/iamtrack/internal/source"
@@ -28,11 +29,14 @@ type trailReport struct {
 	Trail string `json:"trail"`
 	digest.Result
 	Faults int `json:"faults"`
+	// Coverage is what that says of the data directory; null without one.
+	Coverage *collect.Proven `json:"coverage"`
 }
 
 func runVerifyTrail(ctx context.Context, e *env, o trailOptions) error {
 	session := e.aws(ctx)
-	trail, err := app.OpenTrail(ctx, session, o.path, source.S3Options{Since: app.DayOf(e.since), Until: app.DayOf(e.until), Now: e.now()})
+	bounds := source.S3Options{Since: app.DayOf(e.since), Until: app.DayOf(e.until), Now: e.now()}
+	trail, err := app.OpenTrail(ctx, session, o.path, bounds)
 	if err != nil {
 		return awsHint(fmt.Errorf("verify: %w", err))
 	}
@@ -56,8 +60,10 @@ func runVerifyTrail(ctx context.Context, e *env, o trailOptions) error {
 	if err != nil {
 		return fmt.Errorf("verify: %w", err)
 	}
-	report := trailReport{o.path, res, res.Faults()}
-	if err := e.showTrail(report); err != nil {
+	report := trailReport{Trail: o.path, Result: res, Faults: res.Faults()}
+	var unbooked error
+	report.Coverage, unbooked = e.bookTrail(ctx, session, o.path, bounds, res.Verified)
+	if err := errors.Join(e.showTrail(report), unbooked); err != nil {
 		return err
 	}
 	unreadable := 0
@@ -76,6 +82,32 @@ func runVerifyTrail(ctx context.Context, e *env, o trailOptions) error {
 		return &partError{fmt.Sprintf("verify: %s could not be read", count(unreadable, "file"))}
 	}
 	return nil
+}
+
+// bookTrail marks what is proven, and stored, as verified in the data directory;
+// nil when there is none that can be written.
+func (e *env) bookTrail(ctx context.Context, session func() (*awsapi.Session, error), path string, bounds source.S3Options, spans []digest.Span) (*collect.Proven, error) {
+	a, err := e.open(ctx, "verify", false)
+	if errors.Is(err, app.ErrNoData) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("verify: note what is proven: %w", err)
+	}
+	if a.ReadOnly {
+		e.note("the data directory is read-only: its coverage stays as it is")
+		return nil, a.Close()
+	}
+	proven, err := a.Pipeline.Prove(ctx, collect.Proof{
+		Spans: spans, Sources: e.config.Sources, Global: awsapi.GlobalRegionFor,
+		List: func(ctx context.Context, yield func([]source.File) error) error {
+			return app.TrailLogs(ctx, session, path, bounds, yield)
+		},
+	})
+	if err = errors.Join(err, a.Close()); err != nil {
+		return nil, awsHint(fmt.Errorf("verify: note what is proven: %w", err))
+	}
+	return &proven, nil
 }
 
 // showTrail prints the report: people also see what is proven, other formats
@@ -109,6 +141,16 @@ func (e *env) trailText(r trailReport) string {
 	}
 	if len(r.Verified) == 0 {
 		t.line("Nothing is proven.")
+	}
+	if c := r.Coverage; c != nil {
+		text := count(c.Streams, "stream") + " of the data directory verified, where that is stored"
+		if c.NotImported > 0 {
+			text += "; " + count(c.NotImported, "log file") + " not imported from here as they are"
+		}
+		if c.Unclear > 0 {
+			text += "; " + count(c.Unclear, "stream") + " left out at times: the trail doesn't show that it records all of them"
+		}
+		t.field("coverage", text)
 	}
 	return t.String()
 }

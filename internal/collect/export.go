@@ -165,14 +165,18 @@ func (p *Pipeline) retain(ctx context.Context, res *ExportResult) error {
 		}
 	}
 	// Coverage first, so that it never claims what is gone; of days without any
-	// event too, since nothing tells them from removed ones. Then the lake: a crash
-	// in between leaves days listed that are gone, which the next run removes again.
+	// event too, since nothing tells them from removed ones.
 	if err := p.uncover(ctx, oldest); err != nil {
 		return err
 	}
 	if len(old) == 0 {
 		return nil
 	}
+	if err := p.keepSince(ctx, oldest); err != nil {
+		return err
+	}
+	// The lake before the store: a crash in between leaves days listed that are
+	// gone, which the next run removes again.
 	if err := p.Lake.Remove(ctx, old); err != nil {
 		return err
 	}

@@ -322,14 +322,14 @@ func spans(g *group, hours []*hour) []Span {
 	// A fault in one trail's hour, or in a backfill, takes the time from all.
 	for _, h := range hours {
 		if h.faults > 0 {
-			list = without(list, h.start, h.end)
+			list = Without(list, h.start, h.end)
 		}
 	}
 	return list
 }
 
-// without cuts a time out of spans.
-func without(list []Span, from, to time.Time) []Span {
+// Without cuts the time from from to to out of spans.
+func Without(list []Span, from, to time.Time) []Span {
 	var left []Span
 	for _, s := range list {
 		if !from.Before(s.To) || !s.From.Before(to) {
