@@ -376,7 +376,7 @@ func TestKeys(t *testing.T) {
 		f.files[changed] = pack(t, bytes.Replace(f.content(changed), []byte(f.print), []byte(strings.Repeat("0", len(f.print))), 1))
 		r := f.verify(func(o *digest.Options) {
 			o.Key = func(_ context.Context, _, fingerprint string, _ time.Time) (*rsa.PublicKey, error) {
-				if fingerprint == f.fingerprint {
+				if fingerprint == f.print {
 					return &testKey().PublicKey, nil
 				}
 				return nil, errors.New("no connection")
