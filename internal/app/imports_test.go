@@ -32,7 +32,7 @@ var allowed = map[string][]string{
 	"internal/render":       {"internal/query"},
 	"internal/notify":       {"internal/fault", "internal/render", "internal/rule", "internal/store"},
 	"internal/config":       {"internal/filter", "internal/rule"},
-	"internal/collect":      {"internal/coverage", "internal/event", "internal/fault", "internal/filter", "internal/lake", "internal/rule", "internal/source", "internal/store"},
+	"internal/collect":      {"internal/coverage", "internal/digest", "internal/event", "internal/fault", "internal/filter", "internal/lake", "internal/rule", "internal/source", "internal/store"},
 	"internal/lookup":       {"internal/awsapi", "internal/collect", "internal/coverage", "internal/fault", "internal/store"},
 	"internal/app":          {"internal/awsapi", "internal/collect", "internal/config", "internal/coverage", "internal/digest", "internal/event", "internal/filter", "internal/lake", "internal/notify", "internal/rule", "internal/source", "internal/store"},
 	"internal/cli": {
