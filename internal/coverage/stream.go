@@ -43,6 +43,10 @@ func DefaultSources() []string {
 	}
 }
 
+// OfIdentityCenter reports whether a source is one of IAM Identity Center's, which
+// are read in its regions only.
+func OfIdentityCenter(source string) bool { return rank(source) == 2 }
+
 // rank orders the sources of a region: the small and telling first, sts, which is
 // most of the volume, last.
 func rank(source string) int {
@@ -113,7 +117,7 @@ func (p Place) regions(source string) []string {
 		}
 		return []string{p.Global}
 	}
-	if rank(source) == 2 {
+	if OfIdentityCenter(source) {
 		return p.IdentityCenter
 	}
 	return p.Regions

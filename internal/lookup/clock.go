@@ -39,3 +39,8 @@ func (c *serverClock) learn(date time.Time, took time.Duration) {
 		c.offset = 0 // the local clock was set right
 	}
 }
+
+// wallSince is the time since t by the wall clock, which goes on while a machine
+// sleeps, as the monotonic one does not: an answer that waited meanwhile tells an
+// old time.
+func wallSince(t time.Time) time.Duration { return time.Now().Round(0).Sub(t.Round(0)) }

@@ -19,6 +19,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -45,6 +46,7 @@ type Account interface {
 
 // Ledgers is what the collector keeps in the store.
 type Ledgers interface {
+	Streams(context.Context) ([]*coverage.Ledger, error)
 	UpdateStream(context.Context, coverage.Stream, func(*coverage.Ledger) error) error
 	Acquire(ctx context.Context, name, holder string, ttl time.Duration) (store.Lease, error)
 }
@@ -208,7 +210,7 @@ func (c *Collector) Run(ctx context.Context) (Summary, error) {
 	switch {
 	case r.sink.err != nil:
 		return s, r.sink.err
-	case ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded):
+	case ctx.Err() != nil || errors.Is(err, errTimeUp):
 		s.Unfinished = true
 		err = nil
 	}
@@ -222,8 +224,13 @@ func (r *run) account(ctx context.Context, a Account, limit chan struct{}) error
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		r.problem(Problem{AccountID: d.account, Reason: reasonOf(err), Error: err.Error()})
-		return nil
+		// What was found before is tried all the same: what can be read is, and of
+		// all else the ledgers tell why not.
+		why, id := err, d.account
+		if d, err = r.before(ctx, a, id); err != nil {
+			return err
+		}
+		r.problem(Problem{AccountID: cmp.Or(d.account, id), Reason: reasonOf(why), Error: why.Error()})
 	}
 	byRegion := map[string][]coverage.Stream{}
 	for _, s := range d.streams {
@@ -242,6 +249,42 @@ func (r *run) account(ctx context.Context, a Account, limit chan struct{}) error
 		})
 	}
 	return g.Wait()
+}
+
+// before is what was found of an account before, by this process or another, whose
+// id is known or not ("").
+func (r *run) before(ctx context.Context, a Account, id string) (discovered, error) {
+	r.Collector.mu.Lock()
+	d, ok := r.known[a]
+	r.Collector.mu.Unlock()
+	if ok || id == "" {
+		return d, nil
+	}
+	d.account = id
+	sources := r.Sources
+	if sources == nil {
+		sources = coverage.DefaultSources()
+	}
+	ledgers, err := r.Store.Streams(ctx)
+	for _, l := range ledgers {
+		if s := l.Stream; s.AccountID == id && l.Began != 0 && (slices.Contains(sources, s.Source) || slices.Contains(sources, strings.TrimSuffix(s.Source, ".amazonaws.com"))) {
+			d.streams = append(d.streams, s)
+		}
+	}
+	return d, err
+}
+
+// identityCenterBefore are the regions where sources of IAM Identity Center were
+// read before, by this process or another.
+func (c *Collector) identityCenterBefore(ctx context.Context, account string) (map[string]bool, error) {
+	ledgers, err := c.Store.Streams(ctx)
+	had := map[string]bool{}
+	for _, l := range ledgers {
+		if l.Stream.AccountID == account && l.Began != 0 && coverage.OfIdentityCenter(l.Stream.Source) {
+			had[l.Stream.Region] = true
+		}
+	}
+	return had, err
 }
 
 // discover finds what is to be read of an account.
@@ -270,8 +313,20 @@ func (c *Collector) discover(ctx context.Context, a Account) (discovered, error)
 		if ctx.Err() != nil {
 			return d, err
 		}
+	}
+	had, serr := c.identityCenterBefore(ctx, caller.AccountID)
+	if serr != nil {
+		return d, serr
+	}
+	if err != nil && len(had) == 0 {
 		// Where it may be, as far as is known: it is looked for there too.
 		sso = append(sso, notAsked(err, regions)...)
+	}
+	// What was once promised is kept up, or it would be a gap for ever.
+	for _, region := range regions {
+		if had[region] {
+			sso = append(sso, region)
+		}
 	}
 	d.streams = coverage.Streams(coverage.Place{
 		AccountID: caller.AccountID, Global: caller.GlobalRegion(), Regions: regions, IdentityCenter: sso,

@@ -2,6 +2,7 @@ package lookup
 
 import (
 	"context"
+	"errors"
 	"math"
 	"sync"
 	"time"
@@ -43,6 +44,10 @@ func newLimiter(permitted float64) *limiter {
 	return l
 }
 
+// errTimeUp: the context ends before something could be done. It is no
+// context.DeadlineExceeded, which a request that hung is too.
+var errTimeUp = errors.New("the time is up")
+
 // wait blocks until a request may be sent, and returns when that was.
 func (l *limiter) wait(ctx context.Context) (time.Time, error) {
 	if err := l.pace.Wait(ctx); err != nil {
@@ -50,7 +55,7 @@ func (l *limiter) wait(ctx context.Context) (time.Time, error) {
 			return time.Time{}, context.Cause(ctx)
 		}
 		// The context ends before the turn comes.
-		return time.Time{}, context.DeadlineExceeded
+		return time.Time{}, errTimeUp
 	}
 	return time.Now(), nil
 }

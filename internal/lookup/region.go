@@ -326,7 +326,7 @@ func (r *region) request(ctx context.Context, stream coverage.Stream, in awsapi.
 		page, err = r.account.Lookup(ctx, r.name, in)
 		took := time.Since(at)
 		r.count(err, took)
-		r.clock.learn(page.ServerTime, took)
+		r.clock.learn(page.ServerTime, max(took, wallSince(at)))
 		switch {
 		case err == nil:
 			r.limiter.ok()
@@ -381,7 +381,7 @@ func (r *region) giveUp(ctx context.Context, s coverage.Stream, err error) error
 	switch {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, errTimeUp):
 		return err
 	case errors.Is(err, errGivenUp):
 	case errors.Is(err, awsapi.ErrDenied):

@@ -31,5 +31,12 @@ func (c *Collector) Watch(ctx context.Context, every time.Duration, after func(S
 	return nil
 }
 
+// untilNext is how long to wait for the run after the one that began at start.
+// When the clock was set back, so that it began in the future, that is no longer
+// than a whole turn.
+func untilNext(start, now time.Time, every time.Duration) time.Duration {
+	return min(every-now.Round(0).Sub(start), every)
+}
+
 // wakeEvery is how often a watch looks at the wall clock.
 const wakeEvery = 15 * time.Second
