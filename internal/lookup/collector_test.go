@@ -7,7 +7,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/iamtrack/iamtrack/internal/coverage"
@@ -20,7 +19,7 @@ import (
 // A first run stores all that the account shows, a second one nothing more.
 func TestFirstRunReadsEverything(t *testing.T) {
 	for seed := range uint64(3) {
-		synctest.Test(t, func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
 			w := newWorld(t, simulate.Config{Seed: seed + 1, Events: 12000}, server.Options{}, 0)
 			first := w.mustRun()
 			w.check(today.AddDate(0, 0, -90), today.Add(time.Hour))
@@ -57,9 +56,36 @@ func TestFaults(t *testing.T) {
 	if testing.Short() {
 		all = all[:8]
 	}
+	// Each fault in ten worlds, of which one account is read.
+	seeds := uint64(10)
+	if testing.Short() {
+		seeds = 1
+	}
+	for i, spec := range single {
+		t.Run("seeds,"+spec, func(t *testing.T) {
+			for seed := range seeds {
+				inBubble(t, func(t *testing.T) {
+					f, err := server.ParseFaults(spec)
+					if err != nil {
+						t.Fatal(err)
+					}
+					w := newWorld(t, simulate.Config{Seed: 100*uint64(i) + seed, Days: 8, Events: 1500, Burst: f.Burst, DenseHour: f.DenseHour},
+						server.Options{Faults: f, Delivery: 2 * time.Minute}, 0)
+					w.one(int(seed) % 3)
+					for range 3 {
+						w.mustRun()
+						time.Sleep(26 * time.Hour)
+					}
+					w.check(today.AddDate(0, 0, -90), today.AddDate(0, 0, 2))
+					w.checkCovered(today.AddDate(0, 0, -80), today)
+					w.checkHonest(today.AddDate(0, 0, -8), today)
+				})
+			}
+		})
+	}
 	for i, specs := range all {
 		t.Run(strings.Join(specs, ","), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
 				f, err := server.ParseFaults(specs...)
 				if err != nil {
 					t.Fatal(err)
@@ -94,7 +120,7 @@ func TestRateAndRequests(t *testing.T) {
 	}
 	for _, latency := range []time.Duration{200 * time.Millisecond, 4 * time.Second} {
 		t.Run(latency.String(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
 				w := newWorld(t, simulate.Config{Seed: 5, Days: 60, Events: 500000, Noise: 0.5}, server.Options{
 					Faults: server.Faults{Latency: latency},
 				}, 0)
@@ -139,7 +165,7 @@ func TestRateAndRequests(t *testing.T) {
 
 // A region that is denied, or off, is a gap with the reason; all others are read.
 func TestDeniedRegionIsAGap(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		w := newWorld(t, simulate.Config{Seed: 6, Days: 10, Events: 3000}, server.Options{
 			Faults: server.Faults{Deny: []server.Denial{{Region: "eu-central-1", Service: "cloudtrail"}}},
 		}, 0)
@@ -185,7 +211,7 @@ func TestDeniedRegionIsAGap(t *testing.T) {
 
 // Two collectors at once read everything once; who comes second is told so.
 func TestTwoCollectors(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		w := newWorld(t, simulate.Config{Seed: 7, Days: 10, Events: 3000}, server.Options{Faults: server.Faults{Latency: time.Second}}, 0)
 		other := w.collector("two", w.sim.Accounts()...)
 		var wg sync.WaitGroup
@@ -219,7 +245,7 @@ func TestCutOff(t *testing.T) {
 	var errCut = errors.New("cut off")
 	for _, point := range []string{"lookup.events.before", "lookup.events.after", "lookup.ledger.before", "lookup.ledger.after", "store.put.after", "store.updatestream.before", "store.updatestream.after"} {
 		t.Run(point, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
 				w := newWorld(t, simulate.Config{Seed: 8, Days: 10, Events: 3000}, server.Options{Faults: server.Faults{Latency: 100 * time.Millisecond}}, 0)
 				cuts := 0
 				for ; cuts < 12; cuts++ {
@@ -249,7 +275,7 @@ func TestCutOff(t *testing.T) {
 			})
 		})
 	}
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		w := newWorld(t, simulate.Config{Seed: 8, Days: 10, Events: 3000}, server.Options{Faults: server.Faults{Latency: time.Second}}, 0)
 		for runs := 0; ; runs++ {
 			ctx, cancel := context.WithTimeout(context.Background(), 8*time.Second)
@@ -279,7 +305,7 @@ func TestWatchOfAWeek(t *testing.T) {
 	if testing.Short() {
 		days = 1
 	}
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		w := newWorld(t, simulate.Config{Seed: 9, Days: 3, Events: 9000}, server.Options{
 			Faults: server.Faults{Late: 2 * time.Hour, LateShare: 0.02}, Delivery: 4 * time.Minute,
 			Regions: []string{"us-east-1", "eu-west-1"},

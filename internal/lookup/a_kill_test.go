@@ -15,8 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/iamtrack/iamtrack/internal/awsapi"
 	"github.com/iamtrack/iamtrack/internal/collect"
 	"github.com/iamtrack/iamtrack/internal/coverage"
@@ -249,7 +247,7 @@ func (w *killWorld) check(data string) killed {
 		}
 	}
 	w.checkLedgers(ctx, p)
-	k.alerts = w.checkAlerts(ctx, p, shown)
+	k.alerts = checkAlerts(w.t, w.sim, p.Store, shown)
 	_, err = p.Verify(ctx, func(pr collect.Problem) { w.t.Errorf("verify: %s: %s", pr.Where, pr.What) })
 	if err != nil {
 		w.t.Fatal(err)
@@ -298,44 +296,6 @@ func (w *killWorld) checkLedgers(ctx context.Context, p *collect.Pipeline) {
 			w.t.Errorf("%s: %d late events, and none was", l.Stream, l.Late)
 		}
 	}
-}
-
-// checkAlerts checks that each alert that is due of the events shown is there
-// once, and no other.
-func (w *killWorld) checkAlerts(ctx context.Context, p *collect.Pipeline, shown map[string]bool) []string {
-	w.t.Helper()
-	truth := w.sim.Truth()
-	var due, found []string
-	for _, a := range truth.Alerts {
-		if len(a.Events) > 0 {
-			left := slices.IndexFunc(a.Events, func(id string) bool { return shown[id] })
-			if left < 0 {
-				continue
-			}
-			a.EventID = a.Events[left]
-		}
-		if shown[a.EventID] && a.Account == w.account {
-			due = append(due, a.Rule+" "+a.EventID)
-		}
-	}
-	alerts, err := p.Store.Alerts(ctx, store.AlertFilter{})
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	for _, a := range alerts {
-		if slices.Contains(truth.Rules, a.Rule) {
-			found = append(found, a.Rule+" "+a.EventID)
-		}
-	}
-	slices.Sort(due)
-	slices.Sort(found)
-	if diff := cmp.Diff(due, found); diff != "" {
-		w.t.Errorf("alerts (-due +found):\n%s", diff)
-	}
-	if len(due) == 0 {
-		w.t.Error("no alert is due: this test can't fail")
-	}
-	return found
 }
 
 // A collection that is killed at random moments, again and again, and at last
