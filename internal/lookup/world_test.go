@@ -2,8 +2,11 @@ package lookup_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/iamtrack/iamtrack/internal/awsapi"
 	"github.com/iamtrack/iamtrack/internal/collect"
@@ -157,13 +160,14 @@ func storedIn(t testing.TB, p *collect.Pipeline) map[simulate.Stream]map[string]
 func (w *world) check(from, to time.Time) {
 	w.t.Helper()
 	got, want := storedIn(w.t, w.pipe), w.aws.Visible(from, to)
-	n := 0
+	n, shown := 0, map[string]bool{}
 	for s, ids := range want {
 		if w.read != nil && !w.read(s) {
 			continue
 		}
 		for _, id := range ids {
 			n++
+			shown[id] = true
 			if got[s][id] == 0 {
 				w.t.Errorf("%v: event %s is missing", s, id)
 			}
@@ -179,6 +183,45 @@ func (w *world) check(from, to time.Time) {
 	if have != n {
 		w.t.Errorf("%d events are stored, the account shows %d", have, n)
 	}
+	checkAlerts(w.t, w.sim, w.store, shown)
+}
+
+// checkAlerts checks that each alert that is due of the events shown is there
+// once, and no other; it returns them.
+func checkAlerts(t testing.TB, sim *simulate.World, s store.Store, shown map[string]bool) []string {
+	t.Helper()
+	truth := sim.Truth()
+	var due, found []string
+	for _, a := range truth.Alerts {
+		if len(a.Events) > 0 {
+			left := slices.IndexFunc(a.Events, func(id string) bool { return shown[id] })
+			if left < 0 {
+				continue
+			}
+			a.EventID = a.Events[left]
+		}
+		if shown[a.EventID] {
+			due = append(due, a.Rule+" "+a.EventID)
+		}
+	}
+	alerts, err := s.Alerts(context.Background(), store.AlertFilter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range alerts {
+		if slices.Contains(truth.Rules, a.Rule) {
+			found = append(found, a.Rule+" "+a.EventID)
+		}
+	}
+	slices.Sort(due)
+	slices.Sort(found)
+	if diff := cmp.Diff(due, found); diff != "" {
+		t.Errorf("alerts (-due +found):\n%s", diff)
+	}
+	if len(due) == 0 {
+		t.Error("no alert is due: this test can't fail")
+	}
+	return found
 }
 
 // checkCovered checks that the ledgers have all of [from, to), of every stream
