@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/iamtrack/iamtrack/internal/coverage"
@@ -83,7 +82,7 @@ func (w *world) checkHonest(from, to time.Time) (missing int) {
 // that says so; all else is stored.
 func TestOldestPartExpires(t *testing.T) {
 	t.Run("denied for half a day", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
 			w := newWorld(t, simulate.Config{Seed: 21, Events: 12000}, server.Options{
 				Faults: server.Faults{Deny: []server.Denial{{Service: "cloudtrail"}}},
 			}, 0)
@@ -111,7 +110,7 @@ func TestOldestPartExpires(t *testing.T) {
 		})
 	})
 	t.Run("while it is read", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
 			// So slow that reading takes hours: a request in three minutes.
 			w := newWorld(t, simulate.Config{Seed: 22, Events: 40000, Noise: 0.5}, server.Options{}, 0)
 			w.one(1)
@@ -146,7 +145,7 @@ func TestFullDisk(t *testing.T) {
 		"store.put.before", "store.record.before", "store.updatestream.before", "store.acquire.before", "collect.store.before",
 	} {
 		t.Run(point, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
 				w := newWorld(t, simulate.Config{Seed: 23, Days: 20, Events: 3000}, server.Options{}, 0)
 				w.one(0)
 				// With the very first write or a later one.
@@ -188,7 +187,7 @@ func TestFullDisk(t *testing.T) {
 // requests than budgeted.
 func TestEmptyRegions(t *testing.T) {
 	for seed := range uint64(3) {
-		synctest.Test(t, func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
 			regions := []string{
 				"us-east-1", "us-east-2", "us-west-1", "us-west-2", "eu-west-1", "eu-west-2", "eu-west-3", "eu-central-1", "eu-north-1", "eu-south-1",
 				"ap-southeast-1", "ap-southeast-2", "ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-south-1", "ca-central-1", "sa-east-1", "me-south-1", "af-south-1",
@@ -240,7 +239,7 @@ func TestBudgetOfDenseStreams(t *testing.T) {
 		{Seed: 41, Days: 30, Events: 20000, Burst: 300},
 		{Seed: 42, Days: 30, Events: 20000, DenseHour: 1500},
 	} {
-		synctest.Test(t, func(t *testing.T) {
+		inBubble(t, func(t *testing.T) {
 			w := newWorld(t, c, server.Options{Faults: server.Faults{Latency: 200 * time.Millisecond, Burst: c.Burst, DenseHour: c.DenseHour}}, 0)
 			w.one(1)
 			sum := w.mustRun()
@@ -252,7 +251,7 @@ func TestBudgetOfDenseStreams(t *testing.T) {
 
 // A region that never answers is a gap, and holds up no other.
 func TestRegionThatNeverAnswers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		w := newWorld(t, simulate.Config{Seed: 24, Days: 10, Events: 2000}, server.Options{
 			Faults: server.Faults{RegionLatency: map[string]time.Duration{"eu-central-1": time.Hour}},
 		}, 0)
@@ -292,7 +291,7 @@ func TestWatchSurvives(t *testing.T) {
 		"all but nothing": {server.Faults{Deny: []server.Denial{{}}}, coverage.Denied},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
 				w := newWorld(t, simulate.Config{Seed: 25, Days: 7, Events: 2500}, server.Options{Delivery: 2 * time.Minute}, 1)
 				w.one(0)
 				ctx, cancel := context.WithCancel(context.Background())
@@ -352,7 +351,7 @@ func TestWatchSurvives(t *testing.T) {
 
 // A process that can't list the regions reads those that another found before it.
 func TestRegionsFoundBefore(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
 		w := newWorld(t, simulate.Config{Seed: 26, Days: 7, Events: 2500}, server.Options{}, 1)
 		w.one(0)
 		w.mustRun()
