@@ -56,33 +56,6 @@ func TestFaults(t *testing.T) {
 	if testing.Short() {
 		all = all[:8]
 	}
-	// Each fault in ten worlds, of which one account is read.
-	seeds := uint64(10)
-	if testing.Short() {
-		seeds = 1
-	}
-	for i, spec := range single {
-		t.Run("seeds,"+spec, func(t *testing.T) {
-			for seed := range seeds {
-				inBubble(t, func(t *testing.T) {
-					f, err := server.ParseFaults(spec)
-					if err != nil {
-						t.Fatal(err)
-					}
-					w := newWorld(t, simulate.Config{Seed: 100*uint64(i) + seed, Days: 8, Events: 1500, Burst: f.Burst, DenseHour: f.DenseHour},
-						server.Options{Faults: f, Delivery: 2 * time.Minute}, 0)
-					w.one(int(seed) % 3)
-					for range 3 {
-						w.mustRun()
-						time.Sleep(26 * time.Hour)
-					}
-					w.check(today.AddDate(0, 0, -90), today.AddDate(0, 0, 2))
-					w.checkCovered(today.AddDate(0, 0, -80), today)
-					w.checkHonest(today.AddDate(0, 0, -8), today)
-				})
-			}
-		})
-	}
 	for i, specs := range all {
 		t.Run(strings.Join(specs, ","), func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
