@@ -141,30 +141,50 @@ func dangerousPolicy(v *view) []match {
 	}, arn)
 }
 
+// attached looks at all contents of an event, also the superseded ones: a later
+// content may have a time that no longer fits, and then what the earlier one
+// raised must come out superseded, not vanish.
 func (g groupFacts) attached() []Alert {
-	dangerous := g.of(kindDangerous)
+	type key struct{ account, id string }
+	best := map[key]int{}
 	var out []Alert
-	for _, f := range g.of(kindAttach) {
-		var proof *Fact
-		for i := range dangerous {
-			d := &dangerous[i]
-			if !monthWindow.reaches(d.EventTime, f.EventTime) {
-				continue
-			}
-			better := proof == nil || proof.Superseded && !d.Superseded ||
-				proof.Superseded == d.Superseded && d.Severity >= proof.Severity
-			if better {
-				proof = d
-			}
-		}
+	for i := range g.facts {
+		f := &g.facts[i]
+		proof := g.proof(f)
 		if proof == nil {
 			continue
 		}
-		a := alert(f, *proof)
+		a := alert(*f, *proof)
 		a.Severity = proof.Severity
 		a.Superseded = f.Superseded || proof.Superseded
 		a.Detail = clip(f.Detail+"; a version of this policy that "+name(proof.Actor)+" created at "+at(proof.EventTime)+" is dangerous: "+proof.Detail+".", detailRunes)
-		out = append(out, a)
+		k := key{f.AccountID, f.EventID}
+		if have, ok := best[k]; !ok {
+			best[k] = len(out)
+			out = append(out, a)
+		} else if !a.Superseded || out[have].Superseded {
+			out[have] = a // facts are in order of their versions within a time
+		}
 	}
 	return out
+}
+
+// proof is the fact that makes an attachment dangerous: the gravest and newest
+// of those that still stand, else of the superseded ones; nil without any.
+func (g groupFacts) proof(attach *Fact) *Fact {
+	if attach.Kind != kindAttach {
+		return nil
+	}
+	var proof *Fact
+	for i := range g.facts {
+		d := &g.facts[i]
+		if d.Kind != kindDangerous || !monthWindow.reaches(d.EventTime, attach.EventTime) {
+			continue
+		}
+		if proof == nil || proof.Superseded && !d.Superseded ||
+			proof.Superseded == d.Superseded && d.Severity >= proof.Severity {
+			proof = d
+		}
+	}
+	return proof
 }

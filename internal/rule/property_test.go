@@ -97,7 +97,7 @@ func TestSettleDoesNotDependOnOrder(t *testing.T) {
 			}
 			for a := range known {
 				if !now[a] {
-					t.Fatalf("alert %s vanished with fact %d", a, n)
+					t.Fatalf("alert %s vanished with fact %d: %+v", a, n, shuffled[n-1])
 				}
 			}
 			known = now

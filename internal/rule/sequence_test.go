@@ -228,3 +228,26 @@ func TestGrave(t *testing.T) {
 		}
 	}
 }
+
+// A policy version that became dangerous a second later, in a greater content
+// of the same event, no longer precedes the attachment: what the earlier content
+// raised comes out superseded, and doesn't vanish.
+func TestSupersededProof(t *testing.T) {
+	const all = `{"Statement":{"Effect":"Allow","Action":"*","Resource":"*"}}`
+	en := engine(t, quiet)
+	events := []event.Event{
+		version(all),
+		call("iam", "AttachRolePolicy", req(`{"roleName":"r","policyArn":"`+customer+`"}`)),
+		version(all, after(second), func(e *event.Event) { e.RecordHash = 8 }),
+	}
+	for n, want := range map[int]string{2: "[iam-admin-policy-attached critical]", 3: "[-iam-admin-policy-attached critical]"} {
+		var facts []rule.Fact
+		for i := range events[:n] {
+			facts = append(facts, en.Evaluate(&events[i])...)
+		}
+		lose(facts, events[:n])
+		if got := fmt.Sprint(said(settle(en, facts))); got != want {
+			t.Errorf("%d events: %s, want %s", n, got, want)
+		}
+	}
+}
