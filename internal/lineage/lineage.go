@@ -35,11 +35,16 @@ type Link struct {
 	// Session is the ARN of the session that the credentials are for; "" when
 	// the event doesn't say.
 	Session string `json:"session,omitempty"`
-	// Parent is the caller's own temporary access key id, whose link leads on;
-	// "" when the caller is the root, or not known any further.
+	// Parent is the node of the caller's own credentials, whose link leads on; ""
+	// when the caller is the root, or not known any further.
 	Parent string `json:"parent,omitempty"`
-	// Caller is what the event itself says of its caller.
-	Caller Hop `json:"caller"`
+	// Chain is what the event itself says of its caller: the hops up to the
+	// caller, at least one.
+	Chain []Hop `json:"chain"`
+	// Rooted is Proven or Inferred when the first hop is the root, and How says
+	// by what; else "".
+	Rooted string `json:"rooted,omitempty"`
+	How    string `json:"how,omitempty"`
 }
 
 // Hop is a station of a chain: a person, a workload or a session.
