@@ -122,6 +122,9 @@ const (
 	KindDirectory      = "directory-user"
 	KindAccount        = "account" // a caller in another account
 	KindService        = "service"
+	KindInstance       = "ec2-instance"
+	KindFunction       = "lambda-function"
+	KindSourceIdentity = "source-identity" // named by the session's source identity only
 	KindUnknown        = "unknown"
 )
 

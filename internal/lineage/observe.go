@@ -1,0 +1,164 @@
+package lineage
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/iamtrack/iamtrack/internal/event"
+)
+
+// Observer gathers what events say of lineage into a Batch. It is not safe for
+// concurrent use.
+type Observer struct {
+	read  reader
+	links []Link
+	names map[Name]*Name // by node, name, source
+	uses  map[Use]struct{}
+	// of is what the events of a credential say: its caller is the same in all.
+	of map[credential]*seen
+}
+
+// credential is what all events of one caller with one key have in common.
+type credential struct{ key, arn, principal string }
+
+// seen is what is left to do for another event of a credential.
+type seen struct {
+	nodes []string
+	name  *Name
+}
+
+// NewObserver returns an Observer that has seen nothing.
+func NewObserver() *Observer {
+	o := &Observer{}
+	o.reset()
+	return o
+}
+
+func (o *Observer) reset() {
+	o.links, o.names, o.uses, o.of = nil, map[Name]*Name{}, map[Use]struct{}{}, map[credential]*seen{}
+}
+
+// Observe takes an event that is stored, or one that a filter dropped: that one
+// uses nothing, since nobody asks who is behind it.
+func (o *Observer) Observe(e *event.Event, filtered bool) {
+	c := credential{e.AccessKeyID, e.IdentityARN, e.PrincipalID}
+	s := o.of[c]
+	issues := e.Outcome == event.OutcomeOK && e.IssuedAccessKeyID != "" || isShared(e)
+	if s == nil || issues || e.AccessKeyID == "" || e.IdentityType == "AWSAccount" {
+		st := o.read.stem(e)
+		s = o.note(&st)
+		if e.AccessKeyID != "" && e.IdentityType != "AWSAccount" {
+			o.of[c] = s
+		}
+		if issues {
+			o.link(e, &st)
+		}
+	}
+	if filtered {
+		return
+	}
+	date := e.Date()
+	for _, n := range s.nodes {
+		o.uses[Use{n, date}] = struct{}{}
+	}
+	if n := s.name; n != nil {
+		if n.Last == 0 {
+			n.First = e.EventTime
+		}
+		n.First, n.Last = min(n.First, e.EventTime), max(n.Last, e.EventTime)
+	}
+}
+
+// isShared reports whether the event is the caller's own record of a call on
+// another account's role that gave no credentials.
+func isShared(e *event.Event) bool {
+	return e.EventSource == "sts.amazonaws.com" && e.IssuedAccessKeyID == "" && e.IdentityType != "AWSAccount" &&
+		e.IdentityType != "AWSService" && strings.Contains(e.Rest, `"sharedEventID"`)
+}
+
+// note keeps what a stem needs and names.
+func (o *Observer) note(s *stem) *seen {
+	out := &seen{nodes: s.needs()}
+	if s.name != "" {
+		k := Name{Node: s.node, Name: s.name, Source: Learned}
+		if out.name = o.names[k]; out.name == nil {
+			n := k
+			out.name = &n
+			o.names[k] = out.name
+		}
+	}
+	return out
+}
+
+// needs lists the nodes that the answer for an event depends on.
+func (s *stem) needs() []string {
+	nodes := append(slices.Clone(s.nodes), list(s.same)...)
+	for i := range s.chain {
+		if n := s.chain[i].Node; n != "" {
+			nodes = append(nodes, n)
+		}
+	}
+	return nodes
+}
+
+// link keeps what an event says of the credentials that it issued.
+func (o *Observer) link(e *event.Event, s *stem) {
+	l := Link{
+		AccountID: e.AccountID, EventID: e.EventID, Version: e.Version(), EventTime: e.EventTime, EventName: e.EventName,
+		Chain: s.chain, Rooted: s.rooted, How: s.how,
+	}
+	if len(s.nodes) > 0 {
+		l.Parent = s.nodes[0]
+	}
+	if response := o.read.object(e.ResponseElements); response != nil {
+		l.Session = first(text(response, "assumedRoleUser", "arn"), text(response, "federatedUser", "arn"))
+	}
+	if e.IdentityType == "AWSService" {
+		_, session, _ := strings.Cut(l.Session, ":assumed-role/")
+		_, session, _ = strings.Cut(session, "/")
+		l.Chain = []Hop{issuedTo(s.chain[0].Name, session, e.AccountID)}
+		if l.Chain[0].Kind != event.KindService {
+			l.How = "the service names the sessions after what they are for"
+		}
+	}
+	if e.IssuedAccessKeyID != "" {
+		l.Node = e.IssuedAccessKeyID
+		o.links = append(o.links, l)
+		// A console session goes on with other keys of the same session.
+		if l.Session != "" && e.IdentityType != "AWSService" {
+			l.Node = sessionAt(l.Session, e.EventTime/1000)
+			o.links = append(o.links, l)
+		}
+	}
+	if isShared(e) {
+		if shared := text(o.read.object(e.Rest), "sharedEventID"); shared != "" {
+			l.Node = sharedNode + shared
+			o.links = append(o.links, l)
+		}
+	}
+}
+
+// Batch returns what was observed since the last call.
+func (o *Observer) Batch() Batch {
+	b := Batch{Links: o.links}
+	for _, n := range o.names {
+		if n.Last != 0 {
+			b.Names = append(b.Names, *n)
+		}
+	}
+	for u := range o.uses {
+		b.Uses = append(b.Uses, u)
+	}
+	slices.SortFunc(b.Names, func(x, y Name) int {
+		return cmp.Or(strings.Compare(x.Node, y.Node), strings.Compare(x.Source, y.Source), strings.Compare(x.Name, y.Name))
+	})
+	slices.SortFunc(b.Uses, func(x, y Use) int { return cmp.Or(strings.Compare(x.Node, y.Node), cmp.Compare(x.Date, y.Date)) })
+	o.reset()
+	return b
+}
+
+// Empty reports whether there is nothing to record.
+func (b *Batch) Empty() bool {
+	return len(b.Links) == 0 && len(b.Names) == 0 && len(b.Uses) == 0 && len(b.Replaced) == 0
+}
