@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/iamtrack/iamtrack/internal/event"
+	"github.com/iamtrack/iamtrack/internal/lineage"
 	"github.com/iamtrack/iamtrack/internal/rule"
 	"github.com/iamtrack/iamtrack/internal/store"
 )
@@ -17,6 +18,7 @@ type classified struct {
 	losers  []event.Event // contents that lost to another one of their key
 	facts   []rule.Fact
 	dirty   []event.Date // other days that hold a content which lost now
+	lineage lineage.Batch
 	tally   tally
 }
 
@@ -36,12 +38,13 @@ const (
 
 // classifier tells a day's events into new, duplicate and conflict.
 type classifier struct {
-	p      *Pipeline
-	date   event.Date
-	known  map[event.Key]known
-	lost   map[store.ConflictRef]bool // losers of this run of classify
-	tell   func(event.Key, Outcome)   // never nil
-	result classified
+	p        *Pipeline
+	date     event.Date
+	known    map[event.Key]known
+	lost     map[store.ConflictRef]bool // losers of this run of classify
+	tell     func(event.Key, Outcome)   // never nil
+	observer *lineage.Observer
+	result   classified
 }
 
 // classify compares the day's events with each other, with the day in the lake,
@@ -50,7 +53,7 @@ type classifier struct {
 func (p *Pipeline) classify(ctx context.Context, d *dayRows) (classified, error) {
 	sortRows(d.events, (*event.Event).Compare)
 	sortRows(d.filtered, compareFiltered)
-	c := classifier{p: p, date: d.date, known: make(map[event.Key]known, len(d.events)), lost: map[store.ConflictRef]bool{}, tell: d.outcome}
+	c := classifier{p: p, date: d.date, known: make(map[event.Key]known, len(d.events)), lost: map[store.ConflictRef]bool{}, tell: d.outcome, observer: lineage.NewObserver()}
 	if c.tell == nil {
 		c.tell = func(event.Key, Outcome) {}
 	}
@@ -128,6 +131,7 @@ func (c *classifier) add(ctx context.Context, e *event.Event) error {
 		r.tally.duplicates++
 		// A store that was made anew beside an old lake lacks the findings.
 		r.facts = append(r.facts, c.p.Rules.Evaluate(e)...)
+		c.observer.Observe(e, false)
 		return nil
 	case order < 0:
 		ref := store.ConflictRef{Key: key, Hash: version.Hash}
@@ -214,6 +218,11 @@ func (c *classifier) finish() {
 		}
 		t.last = max(t.last, w.EventTime)
 	}
+	for i := range r.winners {
+		c.observer.Observe(&r.winners[i], false)
+	}
+	r.lineage = c.observer.Batch()
+	r.lineage.Replaced = c.replaced()
 }
 
 // outranked reports whether a content that is a known loser may go: a greater

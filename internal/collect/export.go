@@ -8,6 +8,7 @@ import (
 	"github.com/iamtrack/iamtrack/internal/coverage"
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/lake"
+	"github.com/iamtrack/iamtrack/internal/lineage"
 	"github.com/iamtrack/iamtrack/internal/rule"
 	"github.com/iamtrack/iamtrack/internal/store"
 )
@@ -38,6 +39,9 @@ type ExportResult struct {
 func (p *Pipeline) Export(ctx context.Context, o ExportOptions) (ExportResult, error) {
 	var res ExportResult
 	err := p.withLease(ctx, o.Wait, func(ctx context.Context) error {
+		if err := p.learnLineage(ctx); err != nil {
+			return err
+		}
 		if o.Rebuild {
 			if err := p.rebuild(ctx, o.Progress, &res); err != nil {
 				return err
@@ -53,7 +57,7 @@ func (p *Pipeline) Export(ctx context.Context, o ExportOptions) (ExportResult, e
 				return err
 			}
 			for i, d := range dirty {
-				changed, err := p.exportDay(ctx, d, lake.Input{}, lost)
+				changed, err := p.exportDay(ctx, d, lake.Input{}, lost, nil)
 				if err != nil {
 					return err
 				}
@@ -74,15 +78,21 @@ func (p *Pipeline) Export(ctx context.Context, o ExportOptions) (ExportResult, e
 	return res, err
 }
 
-// exportDay merges the day's hot rows, and add's, into the lake and records the
-// day as clean.
-func (p *Pipeline) exportDay(ctx context.Context, d store.DirtyDay, add lake.Input, lost *losers) (bool, error) {
+// exportDay merges the day's hot rows, and add's, into the lake with their actors
+// as they are known now, and records the day as clean. nodes are what add's events
+// need for that, as far as it is known.
+func (p *Pipeline) exportDay(ctx context.Context, d store.DirtyDay, add lake.Input, lost *losers, nodes []lineage.Use) (bool, error) {
+	fill, err := p.filler(ctx, nodes)
+	if err != nil {
+		return false, err
+	}
 	drop, was, dropErr := p.dropper(ctx, d.Date, lost)
 	in := lake.Input{
 		Events:   mergeSeq(add.Events, p.Store.Day(ctx, d.Date), (*event.Event).Compare),
 		Filtered: mergeSeq(add.Filtered, p.Store.DayFiltered(ctx, d.Date), compareFiltered),
 		Drop:     drop,
 		Was:      was,
+		Fill:     fill,
 		Lost: func(lost []event.Event) error {
 			return errors.Join(*dropErr, p.recordConflicts(ctx, lost))
 		},
@@ -106,11 +116,15 @@ func (p *Pipeline) rebuild(ctx context.Context, progress func(int, int), res *Ex
 		return err
 	}
 	for i, d := range dates {
-		stats, err := p.Lake.Rebuild(ctx, d)
+		if err := p.relearn(ctx, d); err != nil {
+			return err
+		}
+		fill, err := p.filler(ctx, nil)
 		if err != nil {
 			return err
 		}
-		if err := p.relearn(ctx, d); err != nil {
+		stats, err := p.Lake.Rebuild(ctx, d, fill)
+		if err != nil {
 			return err
 		}
 		if err := p.Store.DayExported(ctx, 0, store.LakeDay(stats)); err != nil {
@@ -125,9 +139,12 @@ func (p *Pipeline) rebuild(ctx context.Context, progress func(int, int), res *Ex
 	return nil
 }
 
-// relearn records what the rules find in a day of the lake: all of it for a store
-// that was made anew, else nothing.
+// relearn records what the rules find in a day of the lake, and who was given
+// which credentials: all of it for a store that was made anew, else nothing.
 func (p *Pipeline) relearn(ctx context.Context, d event.Date) error {
+	if err := p.observeDay(ctx, d); err != nil {
+		return err
+	}
 	const enough = 1000 // facts for one transaction
 	var facts []rule.Fact
 	record := func() error {

@@ -13,6 +13,7 @@ import (
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/fault"
 	"github.com/iamtrack/iamtrack/internal/lake"
+	"github.com/iamtrack/iamtrack/internal/lineage"
 	"github.com/iamtrack/iamtrack/internal/store"
 )
 
@@ -27,7 +28,13 @@ type heap struct {
 	rejected []store.Rejected
 	// rejectedOf are the files with rows in rejected.
 	rejectedOf map[int]struct{}
+	// issued are links of filtered events. The next flush writes them, which none
+	// of their files is done before.
+	issued []lineage.Link
 }
+
+// linkSize estimates the memory that a link holds, in bytes.
+const linkSize = 600
 
 type dayRows struct {
 	date     event.Date
@@ -93,6 +100,11 @@ func (h *heap) add(r *parsed) (pending int) {
 		h.rejected = append(h.rejected, r.rejected...)
 		h.size += int64(len(r.rejected)) * 1024
 		mark(h.rejectedOf)
+	}
+	if r.lineage != nil {
+		links := r.lineage.Batch().Links
+		h.issued = append(h.issued, links...)
+		h.size += int64(len(links)) * linkSize
 	}
 	return pending
 }
@@ -167,6 +179,8 @@ type part struct {
 	rejected   []store.Rejected
 	rejectedOf map[int]struct{}
 
+	issued []lineage.Link // of filtered events
+
 	losers func() (*losers, error) // those that the store had; read once
 
 	// results of the flush, for the summary
@@ -201,7 +215,7 @@ func (t *tally) add(o *tally) {
 }
 
 func (im *importer) newPart() *part {
-	p := &part{rejected: im.held.rejected, rejectedOf: im.held.rejectedOf}
+	p := &part{rejected: im.held.rejected, rejectedOf: im.held.rejectedOf, issued: im.held.issued}
 	p.tally.categories = map[string]int64{}
 	return p
 }
@@ -220,8 +234,8 @@ func (im *importer) takeAll() *part {
 // still to be read are named later than, oldest first; then the largest.
 func (im *importer) takePart() *part {
 	p := im.newPart()
-	im.held.rejected, im.held.rejectedOf = nil, nil
-	im.held.size -= int64(len(p.rejected)) * 1024
+	im.held.rejected, im.held.rejectedOf, im.held.issued = nil, nil, nil
+	im.held.size -= int64(len(p.rejected))*1024 + int64(len(p.issued))*linkSize
 	open := event.Date(math.MinInt32)
 	for i := range im.files {
 		f := &im.files[i]
@@ -306,7 +320,7 @@ func (im *importer) finished(ctx context.Context) error {
 
 // flush makes a part durable.
 func (im *importer) flush(ctx context.Context, p *part) error {
-	if len(p.days) == 0 && len(p.rejected) == 0 {
+	if len(p.days) == 0 && len(p.rejected) == 0 && len(p.issued) == 0 {
 		return nil
 	}
 	return im.p.withLease(ctx, true, func(ctx context.Context) error {
@@ -346,6 +360,14 @@ func (p *Pipeline) writeDays(ctx context.Context, part *part, dirty map[event.Da
 	if err != nil {
 		return err
 	}
+	// Links before the days that need them, so that these are written once.
+	links := lineage.Batch{Links: part.issued}
+	for i := range found {
+		links.Append(&found[i].lineage)
+	}
+	if err := p.recordLineage(ctx, links); err != nil {
+		return err
+	}
 	// Days whose contents lose now must be exported once the winners are
 	// stored; until then whoever writes to such a day must not make it clean.
 	stale := map[event.Date]bool{}
@@ -381,6 +403,9 @@ func (p *Pipeline) writeDays(ctx context.Context, part *part, dirty map[event.Da
 		}
 		c, err := p.classify(ctx, d)
 		if err != nil {
+			return err
+		}
+		if err := p.recordLineage(ctx, c.lineage); err != nil {
 			return err
 		}
 		// Days written above may have made this one dirty: it holds a content
@@ -504,7 +529,7 @@ func (p *Pipeline) mergeDay(ctx context.Context, part *part, d *dayRows, c *clas
 	if err != nil {
 		return err
 	}
-	_, err = p.exportDay(ctx, store.DirtyDay{Date: d.date, Mark: mark}, lake.Input{Events: sliceSeq(c.winners), Filtered: sliceSeq(d.filtered)}, lost)
+	_, err = p.exportDay(ctx, store.DirtyDay{Date: d.date, Mark: mark}, lake.Input{Events: sliceSeq(c.winners), Filtered: sliceSeq(d.filtered)}, lost, c.lineage.Uses)
 	return err
 }
 

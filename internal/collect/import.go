@@ -19,6 +19,7 @@ import (
 
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/filter"
+	"github.com/iamtrack/iamtrack/internal/lineage"
 	"github.com/iamtrack/iamtrack/internal/rule"
 	"github.com/iamtrack/iamtrack/internal/source"
 	"github.com/iamtrack/iamtrack/internal/store"
@@ -306,6 +307,7 @@ type parsed struct {
 	last        bool
 	err         error
 	foreign     bool
+	lineage     *lineage.Observer // of filtered events; nil: nothing
 }
 
 // empty returns a parsed without rows, in the memory of one that was taken.
@@ -528,7 +530,7 @@ func (w *worker) file(ctx context.Context, i int) error {
 func (im *importer) noise(out *parsed) func(*event.Head) bool {
 	return func(h *event.Head) bool {
 		reason := im.p.Filter.HeadReason(h)
-		if reason == "" || im.p.Rules.MayBeGrave(h.EventSource, h.EventName, h.IdentityType) {
+		if reason == "" || im.p.Rules.MayBeGrave(h.EventSource, h.EventName, h.IdentityType) || issuesByHead(h) {
 			return false
 		}
 		out.drop(h.Filtered(reason))
@@ -635,6 +637,7 @@ func (im *importer) take(e *event.Event, out *parsed) {
 		out.events = append(out.events, *e)
 		return
 	}
+	out.issues(e)
 	out.drop(event.Filtered{
 		EventID: e.EventID, EventTime: e.EventTime, AccountID: e.AccountID, AWSRegion: e.AWSRegion,
 		EventSource: e.EventSource, EventName: e.EventName, Reason: reason,

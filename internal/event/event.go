@@ -70,8 +70,9 @@ type Event struct {
 	TargetARN  string `parquet:"target_arn,optional,dict" json:"target_arn"`
 	// IssuedAccessKeyID is the access key id that this event created or issued.
 	IssuedAccessKeyID string `parquet:"issued_access_key_id,optional" json:"issued_access_key_id"`
-	// Actor is the display name of who acted; ActorKind one of the Kind
-	// constants; ActorChain the hops, root first, joined by " > ".
+	// Actor is who acted, ActorKind one of the Kind constants, ActorChain the hops,
+	// root first, joined by " > ". A Parser fills them with what the record itself
+	// tells of the caller; in the lake they are as package lineage resolves them.
 	Actor      string `parquet:"actor,optional,dict" json:"actor"`
 	ActorKind  string `parquet:"actor_kind,optional,dict" json:"actor_kind"`
 	ActorChain string `parquet:"actor_chain,optional,dict" json:"actor_chain"`

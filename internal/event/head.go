@@ -1,5 +1,7 @@
 package event
 
+import "bytes"
+
 // Head is what of a record tells that it is noise. It is read without
 // canonicalising, hashing or redacting anything, and only from records that
 // leave no doubt: whatever a Head says, the Event of the same record says too.
@@ -13,7 +15,8 @@ type Head struct {
 	// IssuerARN is userIdentity.sessionContext.sessionIssuer.arn.
 	IssuerARN string
 
-	id  []byte // eventID, in the splitter's memory
+	raw []byte // the record, in the splitter's memory
+	id  []byte // eventID, there too
 	ids *arena // where it is copied to
 }
 
@@ -24,6 +27,10 @@ func (h *Head) Filtered(reason string) Filtered {
 		EventSource: h.EventSource, EventName: h.EventName, Reason: reason,
 	}
 }
+
+// Mentions reports whether the record's text has a string in it, anywhere. Text
+// without characters that JSON escapes is found as it is.
+func (h *Head) Mentions(text string) bool { return bytes.Contains(h.raw, []byte(text)) }
 
 // NextUnless is Next, but a record whose Head drop accepts isn't parsed: then
 // dropped is set, and e is empty. Neither function is asked about every record,
@@ -67,6 +74,7 @@ func (p *Parser) head(b []byte, may func(*Head) bool) int {
 	if e.AccountID == "" {
 		e.AccountID = h.caller
 	}
+	e.raw = b[:end]
 	return end
 }
 

@@ -152,15 +152,15 @@ func (f *Filter) HeadReason(h *event.Head) string {
 // of the head only IdentityType and IssuerARN count.
 func (f *Filter) MayBeNoise(h *event.Head) bool {
 	return f.service && !f.managementOnly &&
-		(h.IdentityType == serviceType || h.IdentityType == "AssumedRole" && strings.Contains(h.IssuerARN, serviceRolePath))
+		(h.IdentityType == serviceType || h.IdentityType == "AssumedRole" && strings.Contains(h.IssuerARN, ServiceRolePath))
 }
 
 // serviceType is userIdentity.type of AWS services.
 const serviceType = "AWSService"
 
-// serviceRolePath is reserved: only AWS makes roles under it. The name of such
-// a role (AWSServiceRoleFor…) proves nothing.
-const serviceRolePath = ":role/aws-service-role/"
+// ServiceRolePath, in a role's ARN, is reserved: only AWS makes roles under it.
+// The name of such a role (AWSServiceRoleFor…) proves nothing.
+const ServiceRolePath = ":role/aws-service-role/"
 
 // isService reports whether AWS acts for itself.
 func isService(e *event.Event) bool {
@@ -168,11 +168,11 @@ func isService(e *event.Event) bool {
 		return true
 	}
 	if e.EventName == "AssumeRole" && e.EventSource == "sts.amazonaws.com" && (fromAWS(e.UserAgent) || fromAWS(e.SourceIP)) &&
-		strings.Contains(e.RequestParameters, serviceRolePath) && strings.Contains(requestedRole(e), serviceRolePath) {
+		strings.Contains(e.RequestParameters, ServiceRolePath) && strings.Contains(requestedRole(e), ServiceRolePath) {
 		return true
 	}
 	return e.IdentityType == "AssumedRole" && strings.Contains(e.Rest, "/aws-service-role/") &&
-		strings.Contains(issuer(e), serviceRolePath)
+		strings.Contains(issuer(e), ServiceRolePath)
 }
 
 func fromAWS(host string) bool { return strings.HasSuffix(host, awsDomain) }

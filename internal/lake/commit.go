@@ -34,6 +34,11 @@ func (s *share[T]) commit(ctx context.Context, rewrite bool) (bool, error) {
 		if !s.keep(row, old) {
 			return nil
 		}
+		if s.fill != nil {
+			if _, err := s.fill(row); err != nil {
+				return err
+			}
+		}
 		return w.add(row)
 	})
 	if err == nil {

@@ -212,9 +212,10 @@ func (l *Lake) Remove(ctx context.Context, dates []event.Date) error {
 }
 
 // Rebuild writes the day's files anew, with today's schema and settings, and
-// makes the key index right for the day, whatever state it was in.
-func (l *Lake) Rebuild(ctx context.Context, date event.Date) (Stats, error) {
-	s, _, err := l.mergeRetrying(ctx, date, Input{}, true)
+// makes the key index right for the day, whatever state it was in. fill is
+// Input.Fill.
+func (l *Lake) Rebuild(ctx context.Context, date event.Date, fill func(*event.Event) error) (Stats, error) {
+	s, _, err := l.mergeRetrying(ctx, date, Input{Fill: fill}, true)
 	if err != nil {
 		return Stats{}, err
 	}

@@ -167,7 +167,7 @@ func TestNewerFileIsRefused(t *testing.T) {
 	_, _, errMerge := l.Merge(ctx, day, laketest.Input(laketest.Traffic(2, day, 1), nil))
 	_, errVersions := l.Versions(ctx, day)
 	_, errDays := l.Days(ctx)
-	_, errRebuild := l.Rebuild(ctx, day)
+	_, errRebuild := l.Rebuild(ctx, day, nil)
 	var errEvents error
 	for _, err := range l.Events(ctx, day) {
 		errEvents = err
@@ -206,7 +206,7 @@ func TestOlderFileIsReadByName(t *testing.T) {
 	for _, step := range []string{"as it was", "rebuilt", "merged"} {
 		switch step {
 		case "rebuilt":
-			if _, err := l.Rebuild(context.Background(), day); err != nil {
+			if _, err := l.Rebuild(context.Background(), day, nil); err != nil {
 				t.Fatal(err)
 			}
 		case "merged":

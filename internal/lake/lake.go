@@ -98,4 +98,8 @@ type Input struct {
 	// Lost is called, before anything is replaced, with contents that lost to
 	// a greater version of their key within this merge.
 	Lost func([]event.Event) error
+	// Fill sets columns that don't come from the record, such as the actor: of
+	// every event that is written, and of those that the day has, which is
+	// rewritten when one of them changes. nil leaves them as they are.
+	Fill func(*event.Event) error
 }

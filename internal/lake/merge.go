@@ -22,6 +22,8 @@ const mergeAttempts = 10
 //     file has stays. Rows that Input.Drop names are left out, old ones too;
 //   - one filtered row for each key that has no event, and had none (Input.Was).
 //
+// Columns that Input.Fill sets are as it sets them now, in all rows.
+//
 // It returns what the day then holds and whether a file was written or deleted;
 // when no row changes, nothing is written at all. The order of writes is: key
 // index (so that it always covers the files), events, filtered. Merge may be
@@ -54,7 +56,7 @@ func (l *Lake) merge(ctx context.Context, date event.Date, in Input, rewrite boo
 	if err := fault.At("lake.merge.before"); err != nil {
 		return Stats{}, false, err
 	}
-	e := &share[event.Event]{l: l, t: eventTable, date: date, in: in.Events}
+	e := &share[event.Event]{l: l, t: eventTable, date: date, in: in.Events, fill: in.fill()}
 	f := &share[event.Filtered]{l: l, t: filteredTable, date: date, in: in.Filtered}
 	defer e.close()
 	defer f.close()
@@ -107,6 +109,18 @@ func (l *Lake) merge(ctx context.Context, date event.Date, in Input, rewrite boo
 	return Stats{Date: date, Events: e.rows, Filtered: f.rows, Bytes: e.size + f.size, Categories: e.counts}, changed, nil
 }
 
+// fill is Fill that tells whether it changed anything.
+func (in *Input) fill() func(*event.Event) (bool, error) {
+	if in.Fill == nil {
+		return nil
+	}
+	return func(e *event.Event) (bool, error) {
+		kind, actor, chain := e.ActorKind, e.Actor, e.ActorChain
+		err := in.Fill(e)
+		return e.ActorKind != kind || e.Actor != actor || e.ActorChain != chain, err
+	}
+}
+
 // nonEmpty reports whether there is a first row.
 func nonEmpty[T any](in iter.Seq2[T, error]) (bool, error) {
 	if in != nil {
@@ -125,9 +139,10 @@ type share[T any] struct {
 	t    *table[T]
 	date event.Date
 	in   iter.Seq2[T, error]
-	skip func(event.Key, hash128, *T) bool // rows to leave out; nil: none
-	old  *file                             // nil: none
-	keys *keySet                           // of the result, if somebody asked for them
+	skip func(event.Key, hash128, *T) bool  // rows to leave out; nil: none
+	fill func(*T) (changed bool, err error) // sets derived columns; nil: none
+	old  *file                              // nil: none
+	keys *keySet                            // of the result, if somebody asked for them
 
 	index   keySet   // of the input
 	slots   [][]slot // one for each key of index, in chunks
@@ -174,7 +189,30 @@ func (s *share[T]) plan(ctx context.Context) error {
 			s.keys.add(s.index.hash(i))
 		}
 	}
+	if !s.changed && s.old != nil && s.fill != nil {
+		return s.planFill(ctx)
+	}
 	return nil
+}
+
+// errStop ends an iteration early.
+var errStop = errors.New("stop")
+
+// planFill looks whether the old file's derived columns are still right.
+func (s *share[T]) planFill(ctx context.Context) error {
+	all := share[T]{t: s.t, l: s.l, old: s.old}
+	err := all.each(ctx, true, func(row *T, _ bool) error {
+		changed, err := s.fill(row)
+		if err == nil && changed {
+			s.changed = true
+			return errStop
+		}
+		return err
+	})
+	if errors.Is(err, errStop) {
+		return nil
+	}
+	return err
 }
 
 func (s *share[T]) planInput(ctx context.Context) error {

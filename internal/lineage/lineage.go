@@ -63,12 +63,11 @@ type Hop struct {
 	SourceIdentity string `json:"source_identity,omitempty"`
 }
 
-// Name is what a node is called: an Identity Center user ("user:" and the ARN of
-// the identity store, a slash and the user id), or a principal id ("principal:"
-// and AIDA…).
+// Name is what a node is called: an Identity Center user (see UserNode), or a
+// principal id ("principal:" and AIDA…).
 type Name struct {
 	Node string `json:"node"`
-	Name string `json:"name"`
+	Name string `json:"name"` // of a given name "": no longer given
 	// Source is Learned, or who gave the name.
 	Source string `json:"source"`
 	// First and Last bound the times at which the name was seen, in ms since

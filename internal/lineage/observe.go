@@ -158,6 +158,21 @@ func (o *Observer) Batch() Batch {
 	return b
 }
 
+// Append adds another batch's observations, of other events.
+func (b *Batch) Append(o *Batch) {
+	b.Links = append(b.Links, o.Links...)
+	b.Names = append(b.Names, o.Names...)
+	b.Uses = append(b.Uses, o.Uses...)
+	if len(o.Replaced) > 0 && b.Replaced == nil {
+		b.Replaced = map[event.Key]event.Version{}
+	}
+	for k, v := range o.Replaced {
+		if v.Compare(b.Replaced[k]) > 0 {
+			b.Replaced[k] = v
+		}
+	}
+}
+
 // Empty reports whether there is nothing to record.
 func (b *Batch) Empty() bool {
 	return len(b.Links) == 0 && len(b.Names) == 0 && len(b.Uses) == 0 && len(b.Replaced) == 0

@@ -38,6 +38,40 @@ func NewResolver(src Source) *Resolver {
 	return &Resolver{src: src, known: map[string]Known{}, done: map[filling]filled{}}
 }
 
+// Warm looks nodes up at once, with those that they lead to, which is much faster
+// than one at a time. After an error the Resolver is of no use.
+func (r *Resolver) Warm(ctx context.Context, uses []Use) error {
+	var next []string
+	want := func(node string) {
+		if _, ok := r.known[node]; !ok && node != "" && len(r.known) < cached {
+			r.known[node] = Known{}
+			next = append(next, node)
+		}
+	}
+	for i := range uses {
+		want(uses[i].Node)
+	}
+	const chunk = 500
+	for len(next) > 0 {
+		nodes := next[:min(len(next), chunk)]
+		next = next[len(nodes):]
+		all, err := r.src.Lineage(ctx, nodes)
+		if err != nil {
+			return fmt.Errorf("look up who was given credentials: %w", err)
+		}
+		for n, k := range all {
+			r.known[n] = k
+			for i := range k.Links {
+				want(k.Links[i].Parent)
+				for _, h := range k.Links[i].Chain {
+					want(h.Node)
+				}
+			}
+		}
+	}
+	return nil
+}
+
 // path is a way from a node up to its root.
 type path struct {
 	chain     []Hop
@@ -287,8 +321,9 @@ func (r *Resolver) name(ctx context.Context, p *path, at moment) error {
 	return nil
 }
 
-// nameAt is a node's name at a time: a given one before a learned one, and of
-// several the one that was seen then, or next to then.
+// nameAt is a node's name at a time: the given one, the newest of several; else of
+// those that events show the one seen then, or next to then. many tells that
+// another time may have another answer.
 func nameAt(names []Name, ms int64) (name string, many bool) {
 	distance := func(n *Name) int64 {
 		switch {
@@ -299,31 +334,29 @@ func nameAt(names []Name, ms int64) (name string, many bool) {
 		}
 		return 0
 	}
-	var best *Name
+	var given, learned *Name
 	for i := range names {
-		n := &names[i]
-		if best == nil || cmp.Or(
-			compareBool(n.Source == Learned, best.Source == Learned),
-			cmp.Compare(distance(n), distance(best)),
-			-cmp.Compare(n.First, best.First),
-			strings.Compare(n.Name, best.Name), strings.Compare(n.Source, best.Source)) < 0 {
-			best = n
+		switch n := &names[i]; {
+		case n.Source != Learned:
+			if given == nil || cmp.Or(cmp.Compare(n.Last, given.Last), strings.Compare(n.Source, given.Source), strings.Compare(n.Name, given.Name)) > 0 {
+				given = n
+			}
+		case learned == nil:
+			learned = n
+		default:
+			many = true
+			if cmp.Or(cmp.Compare(distance(n), distance(learned)), -cmp.Compare(n.First, learned.First), strings.Compare(n.Name, learned.Name)) < 0 {
+				learned = n
+			}
 		}
 	}
-	if best == nil {
-		return "", false
-	}
-	return best.Name, len(names) > 1
-}
-
-func compareBool(a, b bool) int {
 	switch {
-	case a == b:
-		return 0
-	case b:
-		return -1
+	case given != nil && given.Name != "":
+		return given.Name, false
+	case learned != nil:
+		return learned.Name, many
 	}
-	return 1
+	return "", false
 }
 
 // abroad marks hops of other accounts than the event's: names are unique in one

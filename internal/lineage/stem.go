@@ -31,7 +31,7 @@ type stem struct {
 const (
 	sharedNode    = "shared:"    // sharedEventID
 	sessionNode   = "session:"   // ARN, "@", seconds since 1970 of its creation
-	userNode      = "user:"      // ARN of an identity store, "/", user id
+	userNode      = "user:"      // id of an identity store, "/", user id
 	principalNode = "principal:" // AIDA…
 )
 
@@ -159,7 +159,7 @@ func (r *reader) identityCenter(e *event.Event) stem {
 	if id != "" && store != "" {
 		h.ARN = store + "/user/" + id
 		if e.UserName == "" {
-			h.Node = userNode + store + "/" + id
+			h.Node = UserNode(store, id)
 		}
 	}
 	if h.Name == "" {
@@ -217,7 +217,7 @@ func (r *reader) roleSession(e *event.Event) stem {
 	if behalf := id.Get("onBehalfOf"); behalf != nil {
 		user, store := text(behalf, "userId"), text(behalf, "identityStoreArn")
 		if user != "" && store != "" {
-			person.Name, person.ARN, person.Node = user, store+"/user/"+user, userNode+store+"/"+user
+			person.Name, person.ARN, person.Node = user, store+"/user/"+user, UserNode(store, user)
 			s := stem{chain: []Hop{person, self}, rooted: Proven, how: "onBehalfOf names the user of Identity Center"}
 			if ofIdentityCenter {
 				s.chain[0].Name = e.SessionName
@@ -356,3 +356,7 @@ func first(list ...string) string {
 	}
 	return ""
 }
+
+// UserNode is the node of an Identity Center user, by the ARN or the id of the
+// identity store and the user's id, which is unique in that store only.
+func UserNode(store, userID string) string { return userNode + lastPart(store) + "/" + userID }

@@ -96,7 +96,7 @@ func (s *sqlite) LakeDays(ctx context.Context) (days []LakeDay, err error) {
 func (s *sqlite) DropLakeDays(ctx context.Context, dates []event.Date) error {
 	return s.write(ctx, "droplakedays", "forget days of the lake", func(tx *writer) error {
 		for _, d := range dates {
-			for _, table := range []string{"lake_days", "dirty_days", "events", "filtered"} {
+			for _, table := range []string{"lake_days", "dirty_days", "events", "filtered", "lineage_uses"} {
 				if _, err := tx.exec("DELETE FROM "+table+" WHERE event_date = ?", int64(d)); err != nil {
 					return err
 				}

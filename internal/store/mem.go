@@ -46,7 +46,8 @@ type Mem struct {
 	lastToken int64
 
 	memLedgers
-	outbox map[string]*Message // by id
+	lineage memLineage
+	outbox  map[string]*Message // by id
 }
 
 var _ Store = (*Mem)(nil)
@@ -330,6 +331,9 @@ func (m *Mem) DropLakeDays(ctx context.Context, dates []event.Date) error {
 			gone[d] = true
 			delete(m.lakeDays, d)
 			delete(m.dirty, d)
+			for _, days := range m.lineage.uses {
+				delete(days, d)
+			}
 		}
 		m.removeHot(func(d event.Date) bool { return gone[d] })
 		return nil

@@ -24,6 +24,7 @@ import (
 
 	"github.com/iamtrack/iamtrack/internal/coverage"
 	"github.com/iamtrack/iamtrack/internal/event"
+	"github.com/iamtrack/iamtrack/internal/lineage"
 	"github.com/iamtrack/iamtrack/internal/rule"
 )
 
@@ -70,7 +71,7 @@ type Store interface {
 	LakeDays(ctx context.Context) ([]LakeDay, error)
 
 	// DropLakeDays forgets lake days (retention removed them), and their hot
-	// rows and dirty marks with them.
+	// rows, dirty marks and uses of nodes with them.
 	DropLakeDays(ctx context.Context, dates []event.Date) error
 
 	// Prune removes the hot rows of clean days before a date.
@@ -153,6 +154,20 @@ type Store interface {
 	// names; of several for an account the one seen latest stays.
 	AccountNames(ctx context.Context) ([]AccountName, error)
 	PutAccountNames(ctx context.Context, names []AccountName) error
+
+	// RecordLineage keeps what was observed, in one transaction: links (one for
+	// each node and event: of two contents the greater Version stays), names (for
+	// each node, name and source; the bounds widen) and uses (a set); and removes
+	// the links of keys in Replaced whose Version is less than the one given. The
+	// days become dirty on which a node is used of which a link or name came,
+	// changed or went, or one that descends from such a node (Link.Parent to
+	// Link.Node). Uses alone make no day dirty, nor do wider bounds of a node's
+	// only name.
+	RecordLineage(ctx context.Context, b lineage.Batch) error
+
+	// Lineage and Issued implement lineage.Source.
+	Lineage(ctx context.Context, nodes []string) (map[string]lineage.Known, error)
+	Issued(ctx context.Context, parents []string) ([]lineage.Link, error)
 
 	// Unrouted yields the alerts that Enqueue didn't mark yet and that aren't
 	// superseded, by when they were recorded, then by ID. (What was there when an

@@ -110,7 +110,7 @@ func lakeIndexRepair(t *testing.T, b lake.Bucket) {
 		}
 	}
 	for d := range event.Date(30) {
-		if _, err := l.Rebuild(ctx, Day+d); err != nil {
+		if _, err := l.Rebuild(ctx, Day+d, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

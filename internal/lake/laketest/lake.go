@@ -33,6 +33,7 @@ func Lake(t *testing.T, open func(tb testing.TB) lake.Bucket) {
 		{"the greater version stays, the other is handed out", lakeVersions},
 		{"dropped contents leave the file", lakeDrop},
 		{"filtered rows of former events leave the file", lakeWas},
+		{"derived columns are filled, and rewritten when they change", lakeFill},
 		{"files that are gone are noticed", lakeAbsent},
 		{"a day that becomes empty loses its file", lakeEmptied},
 		{"a stored event takes the place of a filtered row", lakeFiltered},
@@ -152,11 +153,61 @@ func lakeEmpty(t *testing.T, b lake.Bucket) {
 	if err := l.Remove(ctx, []event.Date{Day}); err != nil {
 		t.Errorf("remove: %v", err)
 	}
-	if _, err := l.Rebuild(ctx, Day); err != nil {
+	if _, err := l.Rebuild(ctx, Day, nil); err != nil {
 		t.Errorf("rebuild: %v", err)
 	}
 	if got := names(t, b, ""); len(got) > 0 {
 		t.Errorf("all this left %q", got)
+	}
+}
+
+func lakeFill(t *testing.T, b lake.Bucket) {
+	ctx := context.Background()
+	l := lake.New(b, lake.Options{})
+	traffic := Traffic(1, Day, 300)
+	merge := func(add []event.Event, actor string) bool {
+		in := Input(add, nil)
+		in.Fill = func(e *event.Event) error {
+			e.Actor, e.ActorKind, e.ActorChain = actor, event.KindIAMUser, actor+" > x"
+			return nil
+		}
+		s, changed, err := l.Merge(ctx, Day, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Events == 0 || s.Bytes == 0 {
+			t.Errorf("stats: %+v", s)
+		}
+		for _, e := range events(t, l, Day) {
+			if e.Actor != actor || e.ActorChain != actor+" > x" {
+				t.Fatalf("actor %q, %q, want %q", e.Actor, e.ActorChain, actor)
+			}
+		}
+		return changed
+	}
+	if !merge(traffic[:200], "alice") {
+		t.Error("new events changed nothing")
+	}
+	if merge(nil, "alice") || merge(traffic[:100], "alice") {
+		t.Error("the same actors rewrote the day")
+	}
+	if !merge(nil, "bob") {
+		t.Error("other actors didn't rewrite the day")
+	}
+	if !merge(traffic[200:], "bob") {
+		t.Error("more events changed nothing")
+	}
+	failed := errors.New("no links")
+	in := Input(nil, nil)
+	in.Fill = func(*event.Event) error { return failed }
+	if _, _, err := l.Merge(ctx, Day, in); !errors.Is(err, failed) {
+		t.Errorf("an error of Fill: %v", err)
+	}
+	if _, err := l.Rebuild(ctx, Day, func(e *event.Event) error { e.Actor = "carol"; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if e := events(t, l, Day); len(e) != 300 || e[0].Actor != "carol" {
+		t.Errorf("rebuilt: %d events, actor %q", len(e), e[0].Actor)
 	}
 }
 
@@ -228,7 +279,7 @@ func lakeRoundTrip(t *testing.T, b lake.Bucket) {
 	if _, err := l.Event(ctx, want[0].Key(), Day+1); !errors.Is(err, lake.ErrNotFound) {
 		t.Errorf("event of another day: %v", err)
 	}
-	rebuilt, err := l.Rebuild(ctx, Day)
+	rebuilt, err := l.Rebuild(ctx, Day, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/fault"
+	"github.com/iamtrack/iamtrack/internal/lineage"
 	"github.com/iamtrack/iamtrack/internal/rule"
 	"github.com/iamtrack/iamtrack/internal/store"
 )
@@ -59,6 +60,9 @@ var writes = []struct {
 	}},
 	{"putaccountnames", func(ctx context.Context, s store.Store) error {
 		return s.PutAccountNames(ctx, []store.AccountName{{AccountID: "1", Name: "one", Seen: newClock().at}})
+	}},
+	{"recordlineage", func(ctx context.Context, s store.Store) error {
+		return s.RecordLineage(ctx, lineage.Batch{Links: []lineage.Link{link("a", "", "1", 1)}, Uses: uses("a", 60)})
 	}},
 	{"enqueue", func(ctx context.Context, s store.Store) error {
 		_, err := s.Enqueue(ctx, []store.Message{message("new", "c")}, []string{rule.AlertID("group")})

@@ -47,6 +47,8 @@ func Run(t *testing.T, open Open) {
 		{"Ledgers", testLedgers},
 		{"LedgersAtOnce", testLedgersAtOnce},
 		{"AccountNames", testAccountNames},
+		{"Lineage", testLineage},
+		{"LineageOrder", testLineageOrder},
 		{"Outbox", testOutbox},
 		{"OutboxAtOnce", testOutboxAtOnce},
 		{"Faults", testFaults},

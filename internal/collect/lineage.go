@@ -1,0 +1,109 @@
+package collect
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/iamtrack/iamtrack/internal/event"
+	"github.com/iamtrack/iamtrack/internal/filter"
+	"github.com/iamtrack/iamtrack/internal/lineage"
+)
+
+// replaced are the keys of which a content lost now, with the version that won:
+// what the loser said of lineage is void.
+func (c *classifier) replaced() map[event.Key]event.Version {
+	if len(c.result.losers) == 0 {
+		return nil
+	}
+	out := make(map[event.Key]event.Version, len(c.result.losers))
+	for i := range c.result.losers {
+		k := c.result.losers[i].Key()
+		out[k] = c.known[k].version
+	}
+	return out
+}
+
+// recordLineage stores what was observed, before the events: the days that it
+// concerns are dirty then, those that are about to be written among them.
+func (p *Pipeline) recordLineage(ctx context.Context, b lineage.Batch) error {
+	if b.Empty() {
+		return nil
+	}
+	if err := p.Store.RecordLineage(ctx, b); err != nil {
+		return fmt.Errorf("record lineage: %w", err)
+	}
+	return nil
+}
+
+// issues keeps what a filtered event says of credentials that it issued, so that
+// a chain isn't cut at it.
+func (out *parsed) issues(e *event.Event) {
+	if e.IssuedAccessKeyID == "" || e.Outcome != event.OutcomeOK {
+		return
+	}
+	if out.lineage == nil {
+		out.lineage = lineage.NewObserver()
+	}
+	out.lineage.Observe(e, true)
+}
+
+// issuesByHead reports whether a filtered event may issue credentials that chains
+// need: a service taking a role. The sessions of its own roles, those linked to
+// it, say themselves whose they are.
+func issuesByHead(h *event.Head) bool {
+	return h.EventSource == "sts.amazonaws.com" && h.EventName == "AssumeRole" && !h.Mentions(filter.ServiceRolePath)
+}
+
+// filler returns what sets the actors of a day's events: lake.Input.Fill. nodes
+// are what it is known to need.
+func (p *Pipeline) filler(ctx context.Context, nodes []lineage.Use) (func(*event.Event) error, error) {
+	r := lineage.NewResolver(p.Store)
+	if err := r.Warm(ctx, nodes); err != nil {
+		return nil, err
+	}
+	return func(e *event.Event) error { return r.Fill(ctx, e) }, nil
+}
+
+// lineageKnown is the store's mark that all days were observed, with the version
+// of what is observed.
+const (
+	lineageKey     = "lineage"
+	lineageVersion = "1"
+)
+
+// learnLineage observes the days that were stored before this version of the
+// program: once. The days whose actors it concerns become dirty.
+func (p *Pipeline) learnLineage(ctx context.Context) error {
+	have, err := p.Store.Meta(ctx, lineageKey)
+	if err != nil || have == lineageVersion {
+		return err
+	}
+	dates, err := p.Lake.Dates(ctx)
+	if err != nil {
+		return err
+	}
+	for _, d := range dates {
+		if err := p.observeDay(ctx, d); err != nil {
+			return fmt.Errorf("learn who is behind the sessions of %v: %w", d, err)
+		}
+	}
+	return p.Store.SetMeta(ctx, lineageKey, lineageVersion)
+}
+
+// observeDay records the lineage of a day in the lake, and of its hot rows.
+func (p *Pipeline) observeDay(ctx context.Context, d event.Date) error {
+	const enough = 20_000 // events for one transaction
+	o, n := lineage.NewObserver(), 0
+	for e, err := range mergeSeq(p.Lake.Events(ctx, d), p.Store.Day(ctx, d), (*event.Event).Compare) {
+		if err != nil {
+			return err
+		}
+		o.Observe(&e, false)
+		if n++; n%enough == 0 {
+			if err := p.recordLineage(ctx, o.Batch()); err != nil {
+				return err
+			}
+		}
+	}
+	return p.recordLineage(ctx, o.Batch())
+}

@@ -1,0 +1,32 @@
+-- Lineage: who was given which credentials, what nodes are called, and on which
+-- days the lake needs which node. See package lineage.
+
+CREATE TABLE lineage_links (
+    node          TEXT    NOT NULL, -- access key id, or another node
+    account_id    TEXT    NOT NULL, -- of the event that says so
+    event_id      TEXT    NOT NULL,
+    major         INTEGER NOT NULL, -- version of the event's content
+    minor         INTEGER NOT NULL,
+    record_hash   INTEGER NOT NULL, -- less 2^63, so that it sorts as what it is
+    event_time_ms INTEGER NOT NULL,
+    parent        TEXT    NOT NULL, -- node of the caller, or ''
+    link          TEXT    NOT NULL, -- JSON: all else
+    PRIMARY KEY (node, account_id, event_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX lineage_children ON lineage_links (parent) WHERE parent <> '';
+
+CREATE TABLE lineage_names (
+    node     TEXT    NOT NULL,
+    source   TEXT    NOT NULL,
+    name     TEXT    NOT NULL,
+    first_ms INTEGER NOT NULL,
+    last_ms  INTEGER NOT NULL,
+    PRIMARY KEY (node, source, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE lineage_uses (
+    node       TEXT    NOT NULL,
+    event_date INTEGER NOT NULL, -- days since 1970-01-01
+    PRIMARY KEY (node, event_date)
+) STRICT, WITHOUT ROWID;
