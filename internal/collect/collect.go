@@ -18,6 +18,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/iamtrack/iamtrack/internal/event"
@@ -27,7 +28,8 @@ import (
 	"github.com/iamtrack/iamtrack/internal/store"
 )
 
-// Pipeline holds what the steps work on. All fields are required.
+// Pipeline holds what the steps work on. All fields are required. It may not be
+// copied once it is used.
 type Pipeline struct {
 	Store  store.Store
 	Lake   *lake.Lake
@@ -39,6 +41,8 @@ type Pipeline struct {
 	HotDays, LakeDays int
 	// Holder names this process in leases.
 	Holder string
+
+	learned atomic.Bool // see learnLineage
 }
 
 // leaseName is held by whoever changes the lake or classifies against it.

@@ -51,7 +51,7 @@ func pipelineOver(t testing.TB, s store.Store, b lake.Bucket) *collect.Pipeline 
 
 // state is all that a user can see, comparable.
 type state struct {
-	Events    []string // canonical record and mark
+	Events    []string // canonical record, mark, and who is behind it
 	Filtered  []string
 	Conflicts []string
 	Rejected  []string
@@ -80,7 +80,7 @@ func stateOf(t testing.TB, p *collect.Pipeline) state {
 			if err != nil {
 				t.Fatalf("reassemble %s: %v", e.EventID, err)
 			}
-			s.Events = append(s.Events, d.String()+" "+e.AccountID+" "+e.EventID+" "+e.FilteredBy+" "+string(rec))
+			s.Events = append(s.Events, d.String()+" "+e.AccountID+" "+e.EventID+" "+e.FilteredBy+" "+e.ActorKind+" "+e.ActorChain+" "+string(rec))
 			s.Counts[e.Category]++
 		}
 		for f, err := range p.Lake.Filtered(ctx, d) {

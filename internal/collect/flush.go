@@ -324,6 +324,9 @@ func (im *importer) flush(ctx context.Context, p *part) error {
 		return nil
 	}
 	return im.p.withLease(ctx, true, func(ctx context.Context) error {
+		if err := im.p.learnLineage(ctx); err != nil {
+			return err
+		}
 		if len(p.rejected) > 0 {
 			if _, err := im.p.Store.Record(ctx, store.Findings{Rejected: p.rejected}, im.p.Rules.Settle); err != nil {
 				return err

@@ -3,6 +3,7 @@ package collect
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/filter"
@@ -72,31 +73,57 @@ const (
 )
 
 // learnLineage observes the days that were stored before this version of the
-// program: once. The days whose actors it concerns become dirty.
+// program: once. The days whose actors it concerns become dirty. The caller holds
+// the lease.
 func (p *Pipeline) learnLineage(ctx context.Context) error {
-	have, err := p.Store.Meta(ctx, lineageKey)
-	if err != nil || have == lineageVersion {
-		return err
+	if p.learned.Load() {
+		return nil
 	}
-	dates, err := p.Lake.Dates(ctx)
+	have, err := p.Store.Meta(ctx, lineageKey)
 	if err != nil {
 		return err
 	}
-	for _, d := range dates {
-		if err := p.observeDay(ctx, d); err != nil {
-			return fmt.Errorf("learn who is behind the sessions of %v: %w", d, err)
+	if have != lineageVersion {
+		dates, err := p.Lake.Dates(ctx)
+		if err != nil {
+			return err
+		}
+		dirty, err := p.Store.DirtyDays(ctx)
+		if err != nil {
+			return err
+		}
+		for _, d := range dirty {
+			dates = append(dates, d.Date)
+		}
+		slices.Sort(dates)
+		for _, d := range slices.Compact(dates) {
+			if err := p.observeDay(ctx, d); err != nil {
+				return fmt.Errorf("learn who is behind the sessions of %v: %w", d, err)
+			}
+		}
+		if err := p.Store.SetMeta(ctx, lineageKey, lineageVersion); err != nil {
+			return err
 		}
 	}
-	return p.Store.SetMeta(ctx, lineageKey, lineageVersion)
+	p.learned.Store(true)
+	return nil
 }
 
 // observeDay records the lineage of a day in the lake, and of its hot rows.
 func (p *Pipeline) observeDay(ctx context.Context, d event.Date) error {
 	const enough = 20_000 // events for one transaction
+	lost, err := p.losers(ctx)
+	if err != nil {
+		return err
+	}
+	drop, _, dropErr := p.dropper(ctx, d, lost)
 	o, n := lineage.NewObserver(), 0
 	for e, err := range mergeSeq(p.Lake.Events(ctx, d), p.Store.Day(ctx, d), (*event.Event).Compare) {
 		if err != nil {
 			return err
+		}
+		if drop != nil && drop(e.Key(), e.Version()) {
+			continue // the next export drops it too
 		}
 		o.Observe(&e, false)
 		if n++; n%enough == 0 {
@@ -104,6 +131,9 @@ func (p *Pipeline) observeDay(ctx context.Context, d event.Date) error {
 				return err
 			}
 		}
+	}
+	if *dropErr != nil {
+		return *dropErr
 	}
 	return p.recordLineage(ctx, o.Batch())
 }

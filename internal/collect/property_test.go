@@ -32,7 +32,7 @@ func drawRecords(t *rapid.T, tb testing.TB) [][]byte {
 			Add(time.Duration(rapid.SampledFrom([]int{3, 12, 23}).Draw(t, "hour")) * time.Hour)
 		version := rapid.SampledFrom([]string{"1.08", "1.10"}).Draw(t, "version")
 		r := rec(id, at, func(r map[string]any) { r["eventVersion"] = version })
-		switch rapid.IntRange(0, 7).Draw(t, "kind") {
+		switch rapid.IntRange(0, 12).Draw(t, "kind") {
 		case 0:
 			r = rec("n"+id, at, noise)
 		case 5:
@@ -50,10 +50,38 @@ func drawRecords(t *rapid.T, tb testing.TB) [][]byte {
 			r["eventName"] = "ListUsers"
 			r["readOnly"] = true
 			r["requestParameters"] = nil
+		case 6, 8, 9:
+			// Sessions that issue each other, or are issued by ann.
+			issue(r, rapid.IntRange(0, 3).Draw(t, "session"))
+			fallthrough
+		case 7, 10, 11:
+			if by := rapid.IntRange(0, 4).Draw(t, "caller"); by < 4 {
+				inSession(r, by)
+			}
+		case 12:
+			// A service gives credentials: dropped, but not what it says of them.
+			r = rec(fmt.Sprint("i", rapid.IntRange(0, 99).Draw(t, "issued")), at, noise)
+			issue(r, rapid.IntRange(0, 3).Draw(t, "session"))
 		}
 		lines = append(lines, encode(tb, r))
 	}
 	return lines
+}
+
+func sessionARN(n int) string {
+	return fmt.Sprintf("arn:aws:sts::012345678901:assumed-role/r%d/s", n)
+}
+
+// issue makes a record give the credentials of the n-th session.
+func issue(r map[string]any, n int) {
+	r["eventSource"], r["eventName"] = "sts.amazonaws.com", "AssumeRole"
+	r["requestParameters"] = map[string]any{"roleArn": fmt.Sprintf("arn:aws:iam::012345678901:role/r%d", n), "roleSessionName": "s"}
+	r["responseElements"] = map[string]any{"credentials": map[string]any{"accessKeyId": fmt.Sprint("ASIA", n)}, "assumedRoleUser": map[string]any{"arn": sessionARN(n)}}
+}
+
+// inSession makes the n-th session a record's caller.
+func inSession(r map[string]any, n int) {
+	r["userIdentity"] = map[string]any{"type": "AssumedRole", "principalId": "AROA:s", "arn": sessionARN(n), "accountId": "012345678901", "accessKeyId": fmt.Sprint("ASIA", n)}
 }
 
 // importSplit imports lines in the given order, cut into files and runs.
