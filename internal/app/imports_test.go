@@ -19,12 +19,13 @@ var allowed = map[string][]string{
 	"internal/fault":        {},
 	"internal/coverage":     {}, // what was read: pure
 	"internal/awsapi":       {}, // all that talks to AWS
+	"internal/inflate":      {}, // gzip with libdeflate
 	"internal/digest":       {},
 	"internal/permission":   {},
 	"internal/simulate":     {}, // shares nothing with what it tests
 	"internal/filter":       {"internal/event"},
 	"internal/rule":         {"internal/event"},
-	"internal/source":       {"internal/awsapi", "internal/event"},
+	"internal/source":       {"internal/awsapi", "internal/event", "internal/inflate"},
 	"internal/lake":         {"internal/event", "internal/fault"},
 	"internal/store":        {"internal/coverage", "internal/event", "internal/fault", "internal/rule"},
 	"internal/query":        {"internal/event"},

@@ -486,7 +486,11 @@ func (w *worker) file(ctx context.Context, i int) error {
 		return send(ctx, w.out, parsed{file: i, last: true, err: err})
 	}
 	defer in.close()
-	w.split.Reset(in.r)
+	if whole := in.r.Whole(); whole != nil {
+		w.split.ResetWhole(whole)
+	} else {
+		w.split.Reset(in.r)
+	}
 	out, records, held, now := im.empty(i), 0, 0, im.p.Now()
 	drop := im.noise(&out)
 	for {

@@ -55,9 +55,10 @@ type Splitter struct {
 	rerr error // what r returned last
 
 	buf  []byte
-	pos  int   // next byte to look at
-	base int64 // offset of buf[0] in the stream
-	keep int   // bytes before keep may be dropped
+	own  []byte // set aside while buf is somebody else's
+	pos  int    // next byte to look at
+	base int64  // offset of buf[0] in the stream
+	keep int    // bytes before keep may be dropped
 
 	mode  mode
 	outer scanner // of the value being read
@@ -99,11 +100,25 @@ func NewSplitter(r io.Reader) *Splitter {
 // returned before is no longer valid.
 func (s *Splitter) Reset(r io.Reader) {
 	const most = 4 * readSize // more was one huge record's
-	buf := s.buf[:0]
+	buf := s.spare()
 	if cap(buf) > most {
 		buf = make([]byte, 0, readSize)
 	}
 	*s = Splitter{r: r, buf: buf, head: s.head[:0]}
+}
+
+// ResetWhole is Reset for a stream that is in memory as a whole, which stays as it
+// is: values are parts of it.
+func (s *Splitter) ResetWhole(data []byte) {
+	*s = Splitter{rerr: io.EOF, buf: data[:len(data):len(data)], own: s.spare(), head: s.head[:0]}
+}
+
+// spare returns the buffer that is the splitter's own, empty.
+func (s *Splitter) spare() []byte {
+	if s.own != nil {
+		return s.own
+	}
+	return s.buf[:0]
 }
 
 // more fills the buffer. It drops what comes before keep, and reports whether

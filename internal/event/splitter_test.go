@@ -17,8 +17,22 @@ import (
 
 // split returns all values of a stream, rejected ones as "!" and their length,
 // and how the stream ended.
-func split(r io.Reader) (values []string, err error) {
-	s := NewSplitter(r)
+func split(r io.Reader) (values []string, err error) { return drain(NewSplitter(r)) }
+
+// splitWhole is split of a stream in memory, by a splitter that has read another.
+func splitWhole(in []byte) (values []string, err error) {
+	s := NewSplitter(strings.NewReader(`{"Records":[{"a`))
+	_, _ = s.Next() // an error, which is of the other stream
+	s.ResetWhole(bytes.Clone(in))
+	values, err = drain(s)
+	s.Reset(strings.NewReader(`[1]`))
+	if after, err := drain(s); err != nil || !slices.Equal(after, []string{"1"}) {
+		return after, fmt.Errorf("read after it: %w", err)
+	}
+	return values, err
+}
+
+func drain(s *Splitter) (values []string, err error) {
 	for {
 		raw, err := s.Next()
 		if errors.Is(err, io.EOF) {
@@ -350,6 +364,9 @@ func FuzzSplitter(f *testing.F) {
 		again, err2 := split(iotest.OneByteReader(bytes.NewReader(in)))
 		if !slices.Equal(got, again) || fmt.Sprint(err) != fmt.Sprint(err2) {
 			t.Fatalf("one byte at a time: %q, %v\nat once: %q, %v", again, err2, got, err)
+		}
+		if again, err2 := splitWhole(in); !slices.Equal(got, again) || fmt.Sprint(err) != fmt.Sprint(err2) {
+			t.Fatalf("in memory: %q, %v\nread: %q, %v", again, err2, got, err)
 		}
 		if a, b := parsed(bytes.NewReader(in), true), parsed(bytes.NewReader(in), false); !slices.Equal(a, b) {
 			t.Fatalf("together %q, one by one %q", a, b)

@@ -13,6 +13,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
+
+	"github.com/iamtrack/iamtrack/internal/inflate"
 )
 
 // Limits of decompression. Trail files unpack to 10 to 40 times their size; a
@@ -23,6 +25,11 @@ const (
 	maxUnpacked = 256 << 30 // bytes out, of one file
 	zstdWindow  = 128 << 20 // bytes of history a zstd frame may ask for
 	readBuffer  = 256 << 10
+
+	// Files up to this size, which nearly all of a trail have, are unpacked as a
+	// whole, if they then fit in some memory.
+	smallPacked   = 1 << 20
+	smallUnpacked = 8 << 20
 )
 
 // ErrBomb is wrapped by the error of a file that unpacks to more than is sane.
@@ -34,6 +41,7 @@ type Reader struct {
 	packed *counter // bytes as stored
 	out    int64    // bytes unpacked
 	zipped bool
+	whole  []byte // all that there is to read; nil: it is read as it comes
 	close  []func() error
 }
 
@@ -58,8 +66,15 @@ func Open(ctx context.Context, f File, stdin io.Reader) (*Reader, error) {
 	}
 	r.packed = &counter{r: in}
 	u := unpackers.Get().(*unpacker)
-	u.in.Reset(r.packed)
 	r.close = append(r.close, func() error { u.release(); return nil })
+	if f.Size > 0 && f.Size <= smallPacked {
+		if r.whole = u.small(r.packed); r.whole != nil {
+			r.r, r.zipped = bytes.NewReader(r.whole), true
+			return r, nil
+		}
+	} else {
+		u.in.Reset(r.packed)
+	}
 	buf := u.in
 	head, err := buf.Peek(4)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -67,7 +82,7 @@ func Open(ctx context.Context, f File, stdin io.Reader) (*Reader, error) {
 		return nil, unwrapPath(err)
 	}
 	switch {
-	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
+	case bytes.HasPrefix(head, gzipMagic):
 		if err := u.gzip.Reset(buf); err != nil {
 			_ = r.Close()
 			return nil, fmt.Errorf("gzip: %w", err)
@@ -90,9 +105,41 @@ func Open(ctx context.Context, f File, stdin io.Reader) (*Reader, error) {
 // unpacker is what unpacking a file takes, kept for the next: a trail has very
 // many small files.
 type unpacker struct {
-	in   *bufio.Reader
-	gzip gzip.Reader
+	in       *bufio.Reader
+	gzip     gzip.Reader
+	packed   []byte // of a small file
+	unpacked []byte
 }
+
+// small returns what a small gzip file holds, valid until release. If it is none,
+// or damaged, it returns nil and in reads the file from its start: a reader that
+// streams gives what comes before the damage, and tells what it is.
+func (u *unpacker) small(r io.Reader) []byte {
+	if u.packed == nil {
+		u.packed = make([]byte, smallPacked+1) // so that its end is seen
+	}
+	n, err := io.ReadFull(r, u.packed)
+	all := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	if packed := u.packed[:n]; all && bytes.HasPrefix(packed, gzipMagic) {
+		var ok bool
+		if u.unpacked, ok = inflate.Gzip(u.unpacked, packed, smallUnpacked); ok {
+			return u.unpacked
+		}
+	}
+	rest := r
+	if err != nil && !all {
+		rest = failed{err}
+	}
+	u.in.Reset(io.MultiReader(bytes.NewReader(u.packed[:n]), rest))
+	return nil
+}
+
+// failed is what is read after a failure.
+type failed struct{ err error }
+
+func (f failed) Read([]byte) (int, error) { return 0, f.err }
+
+var gzipMagic = []byte{0x1f, 0x8b}
 
 var unpackers = sync.Pool{New: func() any { return &unpacker{in: bufio.NewReaderSize(nil, readBuffer)} }}
 
@@ -166,6 +213,10 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Whole returns all that the file unpacks to, valid until Close, if that is in
+// memory and nothing was read yet; else nil.
+func (r *Reader) Whole() []byte { return r.whole }
+
 // Packed returns how many bytes of the stored file were read so far; safe to
 // call while another goroutine reads only between its calls.
 func (r *Reader) Packed() int64 { return r.packed.n }
@@ -176,7 +227,7 @@ func (r *Reader) Close() error {
 	for i := len(r.close) - 1; i >= 0; i-- {
 		errs = append(errs, r.close[i]())
 	}
-	r.close, r.r = nil, closed{}
+	r.close, r.r, r.whole = nil, closed{}, nil
 	return errors.Join(errs...)
 }
 

@@ -3,7 +3,9 @@ package source_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -158,18 +160,60 @@ func packZstd(t testing.TB, p []byte) []byte {
 	return z.EncodeAll(p, nil)
 }
 
+// readAll reads a file as one of known size, and as one whose size isn't known,
+// which must give the same.
 func readAll(t *testing.T, stored []byte) ([]byte, error) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "named-misleadingly.json")
 	if err := os.WriteFile(path, stored, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r, err := source.Open(t.Context(), source.File{Path: path}, nil)
-	if err != nil {
-		return nil, err
+	read := func(size int64) ([]byte, error) {
+		r, err := source.Open(t.Context(), source.File{Path: path, Size: size}, nil)
+		if err != nil {
+			return nil, err
+		}
+		defer r.Close() //nolint:errcheck // a test's reader
+		whole := bytes.Clone(r.Whole())
+		got, err := io.ReadAll(r)
+		if len(whole) > 0 && !bytes.Equal(got, whole) {
+			t.Errorf("%d bytes read, %d bytes as a whole", len(got), len(whole))
+		}
+		return got, err
 	}
-	defer r.Close() //nolint:errcheck // a test's reader
-	return io.ReadAll(r)
+	streamed, streamedErr := read(0)
+	got, err := read(int64(len(stored)))
+	if !bytes.Equal(got, streamed) || fmt.Sprint(err) != fmt.Sprint(streamedErr) {
+		t.Errorf("by its size: %d bytes, %v; streamed: %d bytes, %v", len(got), err, len(streamed), streamedErr)
+	}
+	return got, err
+}
+
+// A file that unpacks to more than is held in memory, and one that grew since it
+// was listed, are read to their end.
+func TestOpenLarge(t *testing.T) {
+	text := bytes.Repeat([]byte(`{"a":1} `), 2<<20)
+	if got, err := readAll(t, packGzip(t, text)); err != nil || !bytes.Equal(got, text) {
+		t.Errorf("16 MB: got %d bytes, %v", len(got), err)
+	}
+	noise := make([]byte, 3<<20)
+	if _, err := rand.NewChaCha8([32]byte{}).Read(noise); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "grown.gz")
+	if err := os.WriteFile(path, packGzip(t, noise), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r, err := source.Open(t.Context(), source.File{Path: path, Size: 100}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, noise) {
+		t.Errorf("got %d bytes, %v", len(got), err)
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
 }
 
 func TestOpenTellsFormatByContent(t *testing.T) {
