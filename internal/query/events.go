@@ -26,11 +26,14 @@ type EventFilter struct {
 	EventNames   []string
 	EventSources []string // "iam" means iam.amazonaws.com
 	Targets      []string // name of what was acted on; or, if it starts with arn:, its ARN
+	TargetKinds  []string // one of event's Target constants, exact
 	Accounts     []string // account_id, exact
-	Regions      []string
-	Outcomes     []string // ok, denied, failed
-	Errors       []string // error_code
-	Categories   []string // iam, sts, signin, sso, other
+	// IdentityAccounts are those of the callers, exact.
+	IdentityAccounts []string
+	Regions          []string
+	Outcomes         []string // ok, denied, failed
+	Errors           []string // error_code
+	Categories       []string // iam, sts, signin, sso, other
 	// Grep is text to be found, ignoring case, in any of GrepColumns; all of
 	// several texts must be found.
 	Grep []string
@@ -116,6 +119,8 @@ func (f EventFilter) where() ([]string, error) {
 	}
 	w.exact("event_id", f.EventIDs)
 	w.exact("account_id", f.Accounts)
+	w.exact("identity_account_id", f.IdentityAccounts)
+	w.exact("target_kind", f.TargetKinds)
 	w.oneOf("outcome", f.Outcomes, event.OutcomeOK, event.OutcomeDenied, event.OutcomeFailed)
 	w.oneOf("category", f.Categories, event.CategoryIAM, event.CategorySTS, event.CategorySignin, event.CategorySSO, event.CategoryOther)
 	w.namesOrARNs(f.Actors, "actor", "identity_arn")

@@ -1,0 +1,324 @@
+package story
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/iamtrack/iamtrack/internal/event"
+	"github.com/iamtrack/iamtrack/internal/lineage"
+	"github.com/iamtrack/iamtrack/internal/query"
+)
+
+// Question asks who did something, or had to do with it.
+type Question struct {
+	Subject Subject
+	Range   Range
+	// Narrow has accounts, regions and services that count; its other fields
+	// narrow too, but for the time and the columns.
+	Narrow query.EventFilter
+	// Limit is the most answers; 0 means all.
+	Limit int
+}
+
+// Answer is what one person had to do with a subject, in one way.
+type Answer struct {
+	Relation string `json:"relation"` // Did, Touched and so on
+	Actor    string `json:"actor"`
+	Kind     string `json:"actor_kind"`
+	// Home is the account in which the name is unique; "" for names that hold
+	// everywhere.
+	Home       string   `json:"actor_account,omitempty"`
+	AccountIDs []string `json:"account_ids"` // in which it was done
+	// Certainty is that of the least certain of Chains; the next three are of
+	// the same.
+	Certainty string             `json:"certainty"`
+	Reason    string             `json:"reason,omitempty"`
+	Chain     []lineage.Hop      `json:"chain"`
+	Evidence  []lineage.Evidence `json:"evidence"`
+	// Chains are the ways that were taken, the most used first.
+	Chains []Chain `json:"chains"`
+	// Events are the ids of the first events, at most maxEvents.
+	Events      []string         `json:"events"`
+	Count       int64            `json:"count"`
+	First       int64            `json:"-"` // ms since the epoch
+	Last        int64            `json:"-"`
+	SourceIPs   []string         `json:"source_ips"` // the most used first
+	EventNames  map[string]int64 `json:"event_names"`
+	Calls       []Call           `json:"-"` // EventNames apart by outcome
+	Targets     []string         `json:"targets"`
+	IssuedKeys  []string         `json:"issued_keys"`
+	Outcomes    map[string]int64 `json:"outcomes"`
+	NotListed   map[string]int64 `json:"not_listed,omitempty"` // by field, how many more there are
+	chainPlaces []Place
+}
+
+// Person is whom the answer is about.
+func (a *Answer) Person() Person { return Person{a.Kind, a.Actor, a.Home} }
+
+// Chain is a way from a root to its calls.
+type Chain struct {
+	Text      string `json:"chain"`
+	Count     int64  `json:"count"`
+	Certainty string `json:"certainty"`
+	Reason    string `json:"reason,omitempty"`
+}
+
+// Call is how often an event was made, with which outcome.
+type Call struct {
+	Name    string
+	Outcome string
+	Count   int64
+}
+
+const (
+	maxEvents = 5  // ids of an answer
+	maxListed = 20 // of addresses, targets and the like
+	maxChains = 3  // that are looked up
+	// maxAddresses bounds the addresses of a network that events may come from.
+	maxAddresses = 20_000
+)
+
+// Answers is what is known.
+type Answers struct {
+	Answers []Answer
+	More    bool // than Limit
+}
+
+// Who answers a question: by relation (who made it, who touched it, who used it),
+// then the newest first.
+func (t *Teller) Who(ctx context.Context, q Question) (Answers, error) {
+	inner, err := t.whoSQL(ctx, &q)
+	if err != nil {
+		return Answers{}, err
+	}
+	out, err := t.heads(ctx, &q, inner)
+	if err != nil || len(out.Answers) == 0 {
+		return out, err
+	}
+	if err := t.details(ctx, &q, inner, out); err != nil {
+		return Answers{}, err
+	}
+	for i := range out.Answers {
+		if err := t.certainty(ctx, &out.Answers[i]); err != nil {
+			return Answers{}, err
+		}
+	}
+	return out, nil
+}
+
+// whoSQL selects the events that concern the subject, with the way in which.
+func (t *Teller) whoSQL(ctx context.Context, q *Question) (string, error) {
+	narrow := q.Narrow
+	narrow.Since, narrow.Until = q.Range.Since, q.Range.Until
+	where, err := narrow.Conditions()
+	if err != nil {
+		return "", err
+	}
+	var addresses []string
+	if q.Subject.network.IsValid() {
+		if addresses, err = t.addresses(ctx, q, where); err != nil {
+			return "", err
+		}
+	}
+	relations, err := q.Subject.relations(addresses)
+	if err != nil {
+		return "", err
+	}
+	var kind strings.Builder
+	var some []string
+	for _, r := range relations {
+		kind.WriteString(" WHEN " + r.condition + " THEN '" + r.name + "'")
+		some = append(some, "("+r.condition+")")
+	}
+	text := "CASE" + kind.String() + " END"
+	if len(relations) == 1 {
+		text = "'" + relations[0].name + "'"
+	}
+	where = append(where, "("+strings.Join(some, " OR ")+")")
+	return "SELECT " + text + " AS relation,\n  " + personColumns + `,
+  event_time, coalesce(event_name, '') AS event_name, outcome, coalesce(source_ip, '') AS source_ip, coalesce(target_name, target_arn, '') AS target, account_id,
+  coalesce(issued_access_key_id, '') AS issued, coalesce(actor_chain, '') AS chain, ` + placeSQL + ` AS place
+FROM events
+WHERE ` + all(where), nil
+}
+
+// addresses are those of the question's network that any event comes from.
+func (t *Teller) addresses(ctx context.Context, q *Question, where []string) ([]string, error) {
+	var out []string
+	sql := "SELECT DISTINCT source_ip FROM events WHERE " + all(append(slices.Clone(where), "source_ip IS NOT NULL"))
+	err := t.each(ctx, q.Range, sql, func(r row) error {
+		addr, ok := parseAddress(r.text(0))
+		if !ok || !q.Subject.network.Contains(addr.Unmap()) {
+			return nil
+		}
+		if len(out) == maxAddresses {
+			return fmt.Errorf("more than %d addresses of %s appear: ask for a smaller network, or less time", maxAddresses, q.Subject.Text)
+		}
+		out = append(out, r.text(0))
+		return nil
+	})
+	slices.Sort(out)
+	return out, err
+}
+
+// heads finds who there is.
+func (t *Teller) heads(ctx context.Context, q *Question, inner string) (Answers, error) {
+	order := "CASE relation"
+	for _, name := range []string{Issued, Touched, Did, In, Used, From, Was} {
+		order += fmt.Sprintf(" WHEN '%s' THEN %d", name, rank(name))
+	}
+	sql := "SELECT relation, kind, person, home, count(*), min(event_time), max(event_time), min(place, " + strconv.Itoa(maxEvents) + ")\nFROM (" + inner + `)
+GROUP BY relation, kind, person, home
+ORDER BY ` + order + " END, max(event_time) DESC, person, kind, home"
+	if q.Limit > 0 {
+		sql += "\nLIMIT " + strconv.Itoa(q.Limit+1)
+	}
+	var out Answers
+	err := t.each(ctx, q.Range, sql, func(r row) error {
+		if q.Limit > 0 && len(out.Answers) == q.Limit {
+			out.More = true
+			return nil
+		}
+		at, err := places(r.list(7))
+		if err != nil {
+			return err
+		}
+		a := Answer{
+			Relation: r.text(0), Kind: r.text(1), Actor: r.text(2), Home: r.text(3), Count: r.int(4), First: r.ms(5), Last: r.ms(6),
+			AccountIDs: []string{}, Chain: []lineage.Hop{}, Evidence: []lineage.Evidence{}, Chains: []Chain{}, Events: []string{}, SourceIPs: []string{}, EventNames: map[string]int64{},
+			Targets: []string{}, IssuedKeys: []string{}, Outcomes: map[string]int64{},
+		}
+		slices.SortFunc(at, func(x, y Place) int { return cmp.Or(cmp.Compare(x.Time, y.Time), x.Key.Compare(y.Key)) })
+		for _, p := range at {
+			a.Events = append(a.Events, p.Key.EventID)
+		}
+		out.Answers = append(out.Answers, a)
+		return nil
+	})
+	return out, err
+}
+
+// detailSets are what is counted of each answer, beside its outcome.
+var detailSets = []string{"event_name, outcome", "source_ip", "target", "account_id", "issued", "chain"}
+
+// details counts what each of the answers consists of.
+func (t *Teller) details(ctx context.Context, q *Question, inner string, out Answers) error {
+	const head = "relation, kind, person, home"
+	var sets, set []string
+	for i, s := range detailSets {
+		sets = append(sets, "("+head+", "+s+")")
+		column, _, _ := strings.Cut(s, ",")
+		set = append(set, fmt.Sprintf("WHEN grouping(%s) = 0 THEN %d", column, i))
+	}
+	restrict := ""
+	if out.More {
+		var list []string
+		for i := range out.Answers {
+			a := &out.Answers[i]
+			text, err := literals([]string{a.Relation, a.Kind, a.Actor, a.Home})
+			if err != nil {
+				return err
+			}
+			list = append(list, "("+text+")")
+		}
+		restrict = "\n  WHERE (" + head + ") IN (" + strings.Join(list, ", ") + ")"
+	}
+	value := "coalesce(event_name, source_ip, target, account_id, issued, chain)"
+	sql := "SELECT * FROM (SELECT *, row_number() OVER w AS position, count(*) OVER (PARTITION BY " + head + ", part) AS listed\nFROM (SELECT " + head + ", CASE " + strings.Join(set, " ") + " END AS part, " + value + " AS value, outcome, count(*) AS n, max(place) AS newest\n  FROM (" +
+		inner + ")" + restrict + "\n  GROUP BY GROUPING SETS (" + strings.Join(sets, ", ") + "))\nWINDOW w AS (PARTITION BY " + head + ", part ORDER BY n DESC, value, outcome))\nWHERE position <= " +
+		strconv.Itoa(maxListed) + "\nORDER BY position, part, value, outcome"
+	by := make(map[string]*Answer, len(out.Answers))
+	id := func(relation, kind, person, home string) string {
+		return strings.Join([]string{relation, kind, home, person}, "\x00")
+	}
+	for i := range out.Answers {
+		a := &out.Answers[i]
+		by[id(a.Relation, a.Kind, a.Actor, a.Home)] = a
+	}
+	return t.each(ctx, q.Range, sql, func(r row) error {
+		a := by[id(r.text(0), r.text(1), r.text(2), r.text(3))]
+		if a == nil {
+			return nil // came in between the two questions
+		}
+		value, n := r.text(5), r.int(7)
+		var field string
+		list := func(name string, to *[]string) {
+			field = name
+			if value != "" {
+				*to = append(*to, value)
+			}
+		}
+		switch r.int(4) {
+		case 0:
+			field = "event_names"
+			a.Calls = append(a.Calls, Call{value, r.text(6), n})
+			a.EventNames[value] += n
+			a.Outcomes[r.text(6)] += n
+		case 1:
+			list("source_ips", &a.SourceIPs)
+		case 2:
+			list("targets", &a.Targets)
+		case 3:
+			list("account_ids", &a.AccountIDs)
+		case 4:
+			list("issued_keys", &a.IssuedKeys)
+		case 5:
+			field = "chains"
+			at, err := place(r.text(8))
+			if err != nil {
+				return err
+			}
+			a.Chains = append(a.Chains, Chain{Text: value, Count: n})
+			a.chainPlaces = append(a.chainPlaces, at)
+		}
+		if more := r.int(10) - maxListed; more > 0 {
+			if a.NotListed == nil {
+				a.NotListed = map[string]int64{}
+			}
+			a.NotListed[field] = more
+		}
+		return nil
+	})
+}
+
+// certainty looks up how an answer's chains are known.
+func (t *Teller) certainty(ctx context.Context, a *Answer) error {
+	for i := range a.Chains {
+		if i == maxChains {
+			if a.NotListed == nil {
+				a.NotListed = map[string]int64{}
+			}
+			a.NotListed["chains"] += int64(len(a.Chains) - maxChains)
+			a.Chains = a.Chains[:maxChains]
+			break
+		}
+		e, r, err := t.Resolve(ctx, a.chainPlaces[i])
+		if err != nil {
+			return err
+		}
+		if got := personOf(r.Kind, r.Actor, e.AccountID); got != a.Person() {
+			// Somebody reads while a late link is on its way into the lake.
+			r.Certainty, r.Reason = lineage.Unknown, "what is known by now names "+got.String()+"; the lake's file of that day is older"
+		}
+		a.Chains[i].Certainty, a.Chains[i].Reason = r.Certainty, r.Reason
+		if i == 0 || doubt(r.Certainty) > doubt(a.Certainty) {
+			a.Certainty, a.Reason, a.Chain, a.Evidence = r.Certainty, r.Reason, r.Chain, r.Evidence
+		}
+	}
+	return nil
+}
+
+// doubt orders certainties.
+func doubt(certainty string) int {
+	return slices.Index([]string{lineage.Proven, lineage.Inferred, lineage.Unknown}, certainty)
+}
+
+// Denied is how many of the calls a policy refused, Failed how many failed else.
+func (a *Answer) Denied() int64 { return a.Outcomes[event.OutcomeDenied] }
+
+// Failed is how many of the calls failed for another reason than a policy.
+func (a *Answer) Failed() int64 { return a.Outcomes[event.OutcomeFailed] }
