@@ -32,8 +32,6 @@ func OpenAWS(ctx context.Context, cfg config.Config, version string, record func
 func Accounts(ctx context.Context, cfg config.Config, s *awsapi.Session) ([]*awsapi.Account, error) {
 	var specs []awsapi.AccountSpec
 	switch {
-	case cfg.AccountsFile != "" && cfg.Organization:
-		return nil, errors.New("settings accounts_file and organization exclude each other: give one of them")
 	case cfg.AccountsFile != "":
 		list, err := awsapi.ReadAccounts(cfg.AccountsFile)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -183,6 +184,30 @@ func TestBucket(t *testing.T) {
 		broken, code := verify("--trail", trail, "--public-keys", keys)
 		if code != 1 || broken.Faults != 1 || filepath.Base(broken.Findings[0].Path) != filepath.Base(log) {
 			t.Errorf("exit code %d, %+v", code, broken.Findings)
+		}
+		if err := os.Rename(log+".away", log); err != nil {
+			t.Fatal(err)
+		}
+		// A region whose digests nobody copied.
+		place := regexp.MustCompile(`/(\d{12})/CloudTrail/([^/]+)/`).FindStringSubmatch(filepath.ToSlash(log))
+		account, region := place[1], place[2]
+		var digests []string
+		_ = filepath.WalkDir(trail, func(path string, d os.DirEntry, err error) error {
+			if err == nil && d.IsDir() && strings.HasSuffix(filepath.ToSlash(path), "/"+account+"/CloudTrail-Digest/"+region) {
+				digests = append(digests, path)
+			}
+			return err
+		})
+		if len(digests) != 1 || os.Rename(digests[0], filepath.Join(t.TempDir(), "away")) != nil {
+			t.Fatalf("digests of %s in %s: %q", account, region, digests)
+		}
+		partly, code := verify("--trail", trail, "--public-keys", keys)
+		if code != 3 || partly.Faults != 0 || len(partly.Findings) != 1 || partly.Findings[0].AccountID != account || partly.Findings[0].Region != region {
+			t.Errorf("exit code %d, %+v", code, partly.Findings)
+		}
+		_, stderr, code = command(there, "verify", "--trail", trail, "--public-keys", keys)
+		if code != 3 || !strings.Contains(stderr, "1 account and region has log files without a digest file") {
+			t.Errorf("exit code %d\n%s", code, stderr)
 		}
 		if _, stderr, code := command(there, "verify", "--trail", t.TempDir(), "--public-keys", keys); code != 1 || !strings.Contains(stderr, "no digest file") {
 			t.Errorf("an empty folder: exit code %d\n%s", code, stderr)

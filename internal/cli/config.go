@@ -3,6 +3,7 @@ package cli
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/iamtrack/iamtrack/internal/app"
 	"github.com/iamtrack/iamtrack/internal/render"
 )
 
@@ -24,6 +25,9 @@ earlier IAM Activity Tracker (OFF_HOURS_START, FILTERED_ROLES, …) work too.`,
 }
 
 func runConfig(e *env) error {
+	if err := app.CheckChannels(e.config, true, e.lookupEnv); err != nil {
+		return err
+	}
 	cols := render.Columns("setting", "value", "from", "meaning", "allowed", "environment")
 	people := !e.format().Machine()
 	if people {

@@ -134,9 +134,6 @@ func (e *env) permissionOptions(o permissionsOptions) (permission.Options, error
 	if o.kmsKey != "" && (need.Bucket == "" || !strings.HasPrefix(o.kmsKey, "arn:") || !strings.Contains(o.kmsKey, ":kms:")) {
 		return need, usagef("--kms-key takes the ARN of a key, and goes with s3://BUCKET/PREFIX")
 	}
-	if c.AccountsFile != "" && c.Organization {
-		return need, usagef("settings accounts_file and organization exclude each other: give one of them")
-	}
 	var arns []string
 	if c.AccountsFile != "" {
 		specs, err := awsapi.ReadAccounts(c.AccountsFile)

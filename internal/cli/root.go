@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/iamtrack/iamtrack/internal/app"
 	"github.com/iamtrack/iamtrack/internal/config"
 )
 
@@ -124,6 +125,9 @@ func (e *env) prepare(cmd *cobra.Command) error {
 		return err
 	}
 	e.config = c
+	if err := app.CheckChannels(c, false, e.lookupEnv); err != nil {
+		return err
+	}
 	if c.File != "" {
 		e.debug("settings from %s", c.File)
 	}

@@ -79,8 +79,16 @@ func runSimulate(ctx context.Context, e *env, o simulateOptions) error {
 	if err != nil {
 		return usagef("--fault: %v", err)
 	}
-	if o.ahead < 0 || o.delivery < 0 {
+	switch {
+	case o.ahead < 0 || o.delivery < 0:
 		return usagef("--ahead and --delivery can't be negative")
+	case o.days < 0 || time.Duration(o.days)*24*time.Hour+o.ahead < simulate.MinDays*24*time.Hour:
+		return withHint(usagef("--days %d is too short: what happens in the simulated organization takes at least %d days", o.days, simulate.MinDays),
+			"`iamtrack events --since 3d` asks about fewer days of it")
+	case o.accounts < 3 || o.accounts > 40:
+		return usagef("--accounts %d: there can be 3 to 40", o.accounts)
+	case o.events < 0:
+		return usagef("--events can't be negative")
 	}
 	end := e.now().UTC().Truncate(time.Hour).Add(o.ahead)
 	world, err := simulate.New(simulate.Config{Seed: o.seed, Start: end.Add(-o.ahead).AddDate(0, 0, -o.days), End: end, Events: o.events, Accounts: o.accounts,

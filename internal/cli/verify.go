@@ -32,7 +32,8 @@ renamed, and that no digest is missing, altered or out of order. Copies on disk
 can be checked without AWS, given the public keys; the newest digest, whose
 signature only S3 has, then needs it in a file with .signature after its name.
 --since and --until bound the time of delivery. What speaks against the files
-makes the exit code 1; what could not be read, 3.
+makes the exit code 1; what could not be read, and an account and region with log
+files and no digest at all, 3.
 
 JSON is one object then: trail, digests, proven, logs, uncovered (log files that no
 digest tells of), foreign, faults, findings (an array of kind, path, detail,

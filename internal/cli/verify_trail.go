@@ -66,18 +66,23 @@ func runVerifyTrail(ctx context.Context, e *env, o trailOptions) error {
 	if err := errors.Join(e.showTrail(report), unbooked); err != nil {
 		return err
 	}
-	unreadable := 0
+	unreadable, undigested := 0, 0
 	for _, f := range res.Findings {
-		if f.Kind == digest.Unreadable {
+		switch f.Kind {
+		case digest.Unreadable:
 			unreadable++
+		case digest.NoDigest:
+			undigested++
 		}
 	}
+	const aboutDigests = "digests lie in CloudTrail-Digest beside CloudTrail; a trail has them when log file validation is on"
 	switch {
 	case report.Faults > 0:
 		return fmt.Errorf("verify: %s in %s", count(report.Faults, "fault"), o.path)
+	case undigested > 0:
+		return withHint(&partError{fmt.Sprintf("verify: %s without a digest file in %s", count(undigested, "account and region has log files|accounts and regions have log files"), o.path)}, aboutDigests)
 	case res.Digests == 0:
-		return withHint(fmt.Errorf("verify: no digest file in %s: nothing is proven", o.path),
-			"digests lie in CloudTrail-Digest beside CloudTrail; a trail has them when log file validation is on")
+		return withHint(fmt.Errorf("verify: no digest file in %s: nothing is proven", o.path), aboutDigests)
 	case unreadable > 0:
 		return &partError{fmt.Sprintf("verify: %s could not be read", count(unreadable, "file"))}
 	}

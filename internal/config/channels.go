@@ -201,6 +201,11 @@ func besideFile(path, base string) (string, error) {
 
 var variable = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
 
+// Hidden reports whether a text of the channel is in a variable or a file.
+func (c *Channel) Hidden() bool {
+	return c.URLFile != "" || c.SecretFile != "" || variable.MatchString(c.URL) || variable.MatchString(c.Secret)
+}
+
 // Resolved returns the channel with its secrets, read from the environment and
 // files. Errors name the key, never a value.
 func (c Channel) Resolved(lookupEnv func(string) (string, bool)) (Channel, error) {

@@ -136,6 +136,10 @@ func (l *loader) load() error {
 			return err
 		}
 	}
+	if l.c.Organization && l.c.AccountsFile != "" {
+		return &Error{Setting: "organization", Value: "true", Origin: l.c.origins["organization"],
+			Allowed: "either that or accounts_file (" + l.c.origins["accounts_file"] + "), not both"}
+	}
 	return nil
 }
 

@@ -345,6 +345,40 @@ func TestEachFaultIsNamed(t *testing.T) {
 	}
 }
 
+// An account and region whose log files have no digest at all is named: being
+// counted as uncovered would look like the newest hour.
+func TestNoDigest(t *testing.T) {
+	elsewhere := func(f *forge, at time.Time, owner, to string, i int) string {
+		key := logKey(at, i)
+		moved := strings.NewReplacer(account, owner, "/"+region+"/", "/"+to+"/", "_"+region+"_", "_"+to+"_").Replace(key)
+		f.files[moved] = pack(f.t, []byte(`{"Records":[]}`))
+		return moved
+	}
+	at := func(hour, minute int) time.Time {
+		return start.Add(time.Duration(hour)*time.Hour + time.Duration(minute)*time.Minute)
+	}
+	f := newForge(t)
+	f.hours(6)
+	first := elsewhere(f, at(1, 5), "444455556666", region, 91)
+	elsewhere(f, at(2, 5), "444455556666", region, 92)
+	second := elsewhere(f, at(3, 5), account, "eu-west-3", 93)
+	elsewhere(f, at(7, 5), account, "eu-west-1", 94) // newer than any digest: its first may be to come
+	r := f.verify()
+	want(t, r, []string{"no digest: " + path.Base(second), "no digest: " + path.Base(first)}, span(0, 5))
+	if r.Faults() != 0 || r.Uncovered != 4 {
+		t.Errorf("%d faults, %d uncovered", r.Faults(), r.Uncovered)
+	}
+	for _, d := range r.Findings {
+		if !strings.Contains(d.Detail, d.AccountID+" in "+d.Region) {
+			t.Errorf("%+v", d)
+		}
+	}
+
+	none := newForge(t)
+	late := elsewhere(none, at(7, 5), account, "eu-west-1", 95)
+	want(t, none.verify(), []string{"no digest: " + path.Base(late)})
+}
+
 func TestKeys(t *testing.T) {
 	f := newForge(t)
 	f.hours(4)

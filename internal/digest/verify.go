@@ -17,8 +17,8 @@ import (
 // Kind says what a finding is about.
 type Kind string
 
-// What Verify finds. Gap, Unsigned and Unreadable prove no change; all others are
-// faults.
+// What Verify finds. Gap, NoDigest, Unsigned and Unreadable prove no change; all
+// others are faults.
 const (
 	ChangedLog      Kind = "log file changed"
 	MissingLog      Kind = "log file missing"
@@ -31,13 +31,16 @@ const (
 	WrongKey        Kind = "wrong key"
 	UnknownKey      Kind = "unknown key"
 	Gap             Kind = "gap"
+	NoDigest        Kind = "no digest"
 	Unsigned        Kind = "no signature"
 	Unreadable      Kind = "unreadable"
 )
 
 // Fault tells whether the finding speaks against the files, instead of only
 // leaving something unproven.
-func (k Kind) Fault() bool { return k != Gap && k != Unsigned && k != Unreadable }
+func (k Kind) Fault() bool {
+	return k != Gap && k != NoDigest && k != Unsigned && k != Unreadable
+}
 
 // Finding is something that is not as it should be.
 type Finding struct {
@@ -151,10 +154,12 @@ func Verify(ctx context.Context, t Trail, o Options) (Result, error) {
 	v.r.Foreign = foreign
 	v.r.Findings, v.r.Verified = []Finding{}, []Span{}
 	v.strangers = strangers
+	newest := newestDigest(groups)
 	for _, g := range groups {
 		if err := v.group(ctx, g); err != nil {
 			return v.r, err
 		}
+		v.undigested(g, newest)
 	}
 	slices.SortFunc(v.r.Findings, func(a, b Finding) int {
 		return cmp.Or(strings.Compare(a.AccountID, b.AccountID), strings.Compare(a.Region, b.Region), strings.Compare(a.Path, b.Path),
@@ -301,6 +306,41 @@ func (v *verifier) group(ctx context.Context, g *group) error {
 	}
 	v.r.Verified = append(v.r.Verified, spans(g, hours)...)
 	return nil
+}
+
+// newestDigest is the time of the newest digest of the whole trail; zero without
+// one.
+func newestDigest(groups []*group) time.Time {
+	var newest time.Time
+	for _, g := range groups {
+		for _, files := range g.chains {
+			if last := files[len(files)-1].name.Time; last.After(newest) {
+				newest = last
+			}
+		}
+	}
+	return newest
+}
+
+// undigested finds a group that has log files and no digest, unless all of them
+// are newer than the newest digest of any group: then its first may be to come.
+func (v *verifier) undigested(g *group, newest time.Time) {
+	if len(g.chains) > 0 {
+		return
+	}
+	n, first := 0, ""
+	for _, s := range sortedKeys(g.logs) {
+		l := g.logs[s]
+		if l.at.Before(v.o.Since) || !newest.IsZero() && l.at.After(newest) {
+			continue
+		}
+		if n++; first == "" {
+			first = l.paths[0]
+		}
+	}
+	if n > 0 {
+		v.find(g, NoDigest, first, "no digest file of account %s in %s: nothing is proven of this and %d more log files of that account and region", g.account, g.region, n-1)
+	}
 }
 
 // spans joins the hours that are in order.

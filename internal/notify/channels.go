@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net/mail"
 	"net/url"
+	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -33,10 +35,32 @@ const (
 // most is how many alerts a message may list, so that their ids alone fit.
 func (t *target) most() int { return max(10, min(80, (t.limit-300)/17)) }
 
-// keyError is about one key of a channel.
+// KeyError is about one key of a channel; it has no value that may be a secret.
+type KeyError struct{ Key, What string }
+
+func (e *KeyError) Error() string { return "key " + e.Key + ": " + e.What }
+
 func keyError(key, format string, args ...any) error {
-	return fmt.Errorf("key %s: %s", key, fmt.Sprintf(format, args...))
+	return &KeyError{key, fmt.Sprintf(format, args...)}
 }
+
+// Check finds what is wrong with a channel without sending anything.
+// Errors are of type *KeyError, or c.Err.
+func Check(c Channel) error {
+	if c.Err != nil {
+		return c.Err
+	}
+	if c.Type == "file" {
+		if info, err := os.Stat(c.Path); err == nil && info.IsDir() {
+			return keyError("path", "%s is a folder: give a file", c.Path)
+		}
+	}
+	_, err := (&Notifier{}).open(c)
+	return err
+}
+
+// topicARN is an SNS topic's (Amazon SNS API Reference, "CreateTopic").
+var topicARN = regexp.MustCompile(`^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w-]{1,256}(\.fifo)?$`)
 
 // open checks a channel and makes its sender.
 func (n *Notifier) open(c Channel) (*target, error) {
@@ -61,8 +85,8 @@ func (n *Notifier) open(c Channel) (*target, error) {
 			t.limit, t.sender = teamsLimit, &teams{url: u, client: n.o.HTTP}
 		}
 	case "sns":
-		if !strings.HasPrefix(c.TopicARN, "arn:") || strings.Count(c.TopicARN, ":") != 5 {
-			return nil, keyError("topic_arn", "give a topic as arn:aws:sns:REGION:ACCOUNT:NAME")
+		if !topicARN.MatchString(c.TopicARN) {
+			return nil, keyError("topic_arn", "%q is no topic: give arn:aws:sns:REGION:ACCOUNT:NAME", c.TopicARN)
 		}
 		t.limit, t.sender = snsLimit, &sns{topic: c.TopicARN, publish: n.o.Publish}
 	case "mail":

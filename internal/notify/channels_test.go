@@ -487,6 +487,43 @@ func TestBadChannels(t *testing.T) {
 	}
 }
 
+// A check, and opening all channels at the start of a command, reaches nobody: a
+// server that doesn't answer would hold up everything.
+func TestCheckReachesNobody(t *testing.T) {
+	asked := 0
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		w.WriteHeader(http.StatusInternalServerError)
+	}))
+	defer web.Close()
+	host := strings.TrimPrefix(web.URL, "http://")
+	dir := t.TempDir()
+	for _, c := range []Channel{
+		{Type: "shoutrrr", URL: "matrix://user:T0KENS@" + host + "/?rooms=!a:b&disableTLS=yes"},
+		{Type: "shoutrrr", URL: "gotify://" + host + "/AzyoeNS.D4iJLVa?disableTLS=yes"},
+		{Type: "webhook", URL: web.URL},
+		{Type: "ntfy", URL: web.URL + "/topic"},
+		{Type: "mail", URL: "smtp://" + host, From: "a@b.example", To: []string{"c@d.example"}},
+		{Type: "file", Path: filepath.Join(dir, "file")},
+		{Type: "sns", TopicARN: "arn:aws-us-gov:sns:us-gov-west-1:111122223333:alerts.fifo"},
+	} {
+		if err := Check(c); err != nil {
+			t.Errorf("%s: %v", c.Type, err)
+		}
+	}
+	equal(t, "requests", asked, 0)
+	failing(t, Options{}, Channel{Type: "shoutrrr", URL: "matrix://user:T0KENS@" + host + "/?rooms=!a:b&disableTLS=yes"})
+	if asked == 0 {
+		t.Error("sending asked nobody either")
+	}
+	if err := Check(Channel{Type: "file", Path: dir}); err == nil || !strings.Contains(err.Error(), "is a folder") {
+		t.Errorf("a folder: %v", err)
+	}
+	if err := Check(Channel{Err: errBroken}); !errors.Is(err, errBroken) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestRedact(t *testing.T) {
 	u := "https://user:Pa%20ss@hooks.example/T0K/B0LONG/secret-thing?key=VALUE9&x=1#frag"
 	r := redactor(u)

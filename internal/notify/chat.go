@@ -53,17 +53,7 @@ func newChat(address string, convert func(*url.URL) (*url.URL, error), services 
 	}
 	c := &chat{}
 	secrets := []redactor{redactor(u.String()), redactor(address)}
-	var r router.ServiceRouter
-	located, err := r.Locate(u.String())
-	if err != nil {
-		text := err.Error()
-		for _, s := range secrets {
-			text = s.text(text)
-		}
-		return nil, keyError("url", "%s", text)
-	}
-	c.send1 = func(text string) error {
-		err := located.Send(text, &types.Params{})
+	harmless := func(err error) error {
 		if err == nil {
 			return nil
 		}
@@ -73,6 +63,25 @@ func newChat(address string, convert func(*url.URL) (*url.URL, error), services 
 		}
 		return errors.New(said)
 	}
+	var r router.ServiceRouter
+	if _, err := r.NewService(service); err != nil {
+		return nil, keyError("url", "there is no service %s://", service)
+	}
+	if service == "matrix" { // it logs in when it is located
+		c.send1 = func(text string) error {
+			located, err := r.Locate(u.String())
+			if err != nil {
+				return harmless(err)
+			}
+			return harmless(located.Send(text, &types.Params{}))
+		}
+		return c, nil
+	}
+	located, err := r.Locate(u.String())
+	if err != nil {
+		return nil, keyError("url", "%v", harmless(err))
+	}
+	c.send1 = func(text string) error { return harmless(located.Send(text, &types.Params{})) }
 	return c, nil
 }
 
