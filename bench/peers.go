@@ -36,9 +36,9 @@ func peer(args []string) error {
 	return errors.New("usage: bench peer duckdb|duckdb-days TRAIL OUT | bench peer parse TRAIL")
 }
 
-// recordType is the shape that DuckDB is told, so that it need not sniff: the
-// fields that iamtrack keeps as columns, the open parts as JSON.
-const recordType = `STRUCT(eventVersion VARCHAR, userIdentity STRUCT(type VARCHAR, principalId VARCHAR, arn VARCHAR, accountId VARCHAR, accessKeyId VARCHAR, userName VARCHAR, invokedBy VARCHAR, sessionContext JSON), eventTime TIMESTAMP, eventSource VARCHAR, eventName VARCHAR, awsRegion VARCHAR, sourceIPAddress VARCHAR, userAgent VARCHAR, errorCode VARCHAR, errorMessage VARCHAR, requestParameters JSON, responseElements JSON, additionalEventData JSON, resources JSON, requestID VARCHAR, eventID VARCHAR, readOnly BOOLEAN, eventType VARCHAR, recipientAccountId VARCHAR)[]`
+// recordType is the shape that DuckDB is told, so that it need not sniff: every
+// field of a record, since iamtrack keeps all of them, the open parts as JSON.
+const recordType = `STRUCT(eventVersion VARCHAR, userIdentity STRUCT(type VARCHAR, principalId VARCHAR, arn VARCHAR, accountId VARCHAR, accessKeyId VARCHAR, userName VARCHAR, invokedBy VARCHAR, sessionContext JSON, onBehalfOf JSON, inScopeOf JSON, credentialId VARCHAR, identityProvider VARCHAR), eventTime TIMESTAMP, eventSource VARCHAR, eventName VARCHAR, awsRegion VARCHAR, sourceIPAddress VARCHAR, userAgent VARCHAR, errorCode VARCHAR, errorMessage VARCHAR, requestParameters JSON, responseElements JSON, additionalEventData JSON, resources JSON, requestID VARCHAR, eventID VARCHAR, readOnly BOOLEAN, eventType VARCHAR, recipientAccountId VARCHAR, managementEvent BOOLEAN, eventCategory VARCHAR, sharedEventID VARCHAR, apiVersion VARCHAR, vpcEndpointId VARCHAR, vpcEndpointAccountId VARCHAR, tlsDetails JSON, serviceEventDetails JSON, sessionCredentialFromConsole VARCHAR, edgeDeviceDetails JSON, addendum JSON, eventContext JSON)[]`
 
 // duckJSON reads the trail with read_json and writes Parquet, zstd, as one
 // would who has only DuckDB.

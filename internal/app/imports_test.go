@@ -18,6 +18,7 @@ var allowed = map[string][]string{
 	"internal/event":        {},
 	"internal/fault":        {},
 	"internal/coverage":     {}, // what was read: pure
+	"internal/together":     {}, // calls that are shared
 	"internal/awsapi":       {}, // all that talks to AWS
 	"internal/inflate":      {}, // gzip with libdeflate
 	"internal/digest":       {},
@@ -26,8 +27,8 @@ var allowed = map[string][]string{
 	"internal/filter":       {"internal/event"},
 	"internal/rule":         {"internal/event"},
 	"internal/source":       {"internal/awsapi", "internal/event", "internal/inflate"},
-	"internal/lake":         {"internal/event", "internal/fault"},
-	"internal/store":        {"internal/coverage", "internal/event", "internal/fault", "internal/rule"},
+	"internal/lake":         {"internal/event", "internal/fault", "internal/together"},
+	"internal/store":        {"internal/coverage", "internal/event", "internal/fault", "internal/rule", "internal/together"},
 	"internal/query":        {"internal/event"},
 	"internal/query/duckdb": {"internal/event", "internal/lake", "internal/query"},
 	"internal/render":       {"internal/query"},

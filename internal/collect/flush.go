@@ -21,6 +21,10 @@ import (
 // into the day's file: rewriting a file for a handful isn't worth it.
 const smallDay = 2000
 
+// writtenAtOnce is how many days are written at once, however few processors
+// there are: most of the time of each is spent waiting for the disk.
+const writtenAtOnce = 12
+
 // heap is what an import holds in memory: rows by day, not yet durable.
 type heap struct {
 	days     map[event.Date]*dayRows
@@ -346,9 +350,9 @@ func (p *Pipeline) writeDays(ctx context.Context, part *part, dirty map[event.Da
 	part.losers = sync.OnceValues(func() (*losers, error) { return p.losers(ctx) })
 	entangled := part.entangled()
 	found := make([]classified, len(part.days))
-	parallel := func(f func(ctx context.Context, i int) error) error {
+	parallel := func(atOnce int, f func(ctx context.Context, i int) error) error {
 		g, ctx := errgroup.WithContext(ctx)
-		g.SetLimit(runtime.GOMAXPROCS(0))
+		g.SetLimit(atOnce)
 		for i, d := range part.days {
 			if !entangled[d.date] {
 				g.Go(func() error { return f(ctx, i) })
@@ -356,7 +360,7 @@ func (p *Pipeline) writeDays(ctx context.Context, part *part, dirty map[event.Da
 		}
 		return g.Wait()
 	}
-	err := parallel(func(ctx context.Context, i int) (err error) {
+	err := parallel(runtime.GOMAXPROCS(0), func(ctx context.Context, i int) (err error) {
 		found[i], err = p.classify(ctx, part.days[i])
 		return err
 	})
@@ -394,7 +398,7 @@ func (p *Pipeline) writeDays(ctx context.Context, part *part, dirty map[event.Da
 	for d := range stale {
 		delete(marks, d)
 	}
-	err = parallel(func(ctx context.Context, i int) error {
+	err = parallel(max(writtenAtOnce, runtime.GOMAXPROCS(0)), func(ctx context.Context, i int) error {
 		return p.writeDay(ctx, part, part.days[i], &found[i], dirty, marks)
 	})
 	if err != nil {

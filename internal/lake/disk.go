@@ -16,6 +16,9 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/lockedfile"
+	"golang.org/x/sync/singleflight"
+
+	"github.com/iamtrack/iamtrack/internal/together"
 )
 
 var _ Bucket = (*disk)(nil)
@@ -36,6 +39,9 @@ const (
 type disk struct {
 	dir      string
 	readOnly bool
+
+	making  singleflight.Group // folders, by path
+	parents together.Group[string]
 }
 
 // OpenDisk returns the bucket in folder dir. Unless readOnly it makes the
@@ -290,12 +296,24 @@ func (w *diskWriter) commit(ifMatch string) (Object, error) {
 	if err := w.f.Sync(); err != nil {
 		return Object{}, err
 	}
+	path := w.d.path(w.key)
+	if err := w.d.makeFolder(filepath.Dir(path)); err != nil {
+		return Object{}, err
+	}
+	o, err := w.replace(path, ifMatch)
+	if err != nil {
+		return Object{}, err
+	}
+	return o, syncFolder(filepath.Dir(path))
+}
+
+// replace moves the new file into place.
+func (w *diskWriter) replace(path, ifMatch string) (Object, error) {
 	unlock, err := w.d.lock()
 	if err != nil {
 		return Object{}, err
 	}
 	defer unlock()
-	path := w.d.path(w.key)
 	var etag string
 	old, err := os.Stat(path)
 	switch {
@@ -312,9 +330,6 @@ func (w *diskWriter) commit(ifMatch string) (Object, error) {
 			return Object{}, err
 		}
 	}
-	if err := makeFolder(filepath.Dir(path)); err != nil {
-		return Object{}, err
-	}
 	temp := w.f.Name()
 	info, err := w.f.Stat()
 	if err != nil {
@@ -329,7 +344,7 @@ func (w *diskWriter) commit(ifMatch string) (Object, error) {
 		_ = os.Remove(temp)
 		return Object{}, err
 	}
-	return DiskObject(w.key, info), syncFolder(filepath.Dir(path))
+	return DiskObject(w.key, info), nil
 }
 
 // advance makes the new file's time differ from the one it replaces: a file
@@ -356,21 +371,34 @@ func (w *diskWriter) Abort() error {
 	return err
 }
 
-// makeFolder makes a folder and its parents, durably.
-func makeFolder(path string) error {
-	if _, err := os.Stat(path); err == nil {
-		return nil
-	}
-	parent := filepath.Dir(path)
-	if parent != path {
-		if err := makeFolder(parent); err != nil {
-			return err
+// makeFolder makes a folder of the bucket and its parents, durably. Whoever finds
+// it there while it is being made waits until it is durable.
+func (d *disk) makeFolder(path string) error {
+	_, err, _ := d.making.Do(path, func() (any, error) {
+		if _, err := os.Stat(path); err == nil {
+			return nil, nil
 		}
-	}
-	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return syncFolder(parent)
+		parent := filepath.Dir(path)
+		if parent != path {
+			if err := d.makeFolder(parent); err != nil {
+				return nil, err
+			}
+		}
+		if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+		// Many days are made at once, in few folders.
+		return nil, d.parents.Do(parent, func(all []string) error {
+			slices.Sort(all)
+			for _, p := range slices.Compact(all) {
+				if err := syncFolder(p); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+	return err
 }
 
 func syncFolder(path string) error {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/fault"
+	"github.com/iamtrack/iamtrack/internal/together"
 )
 
 // The key index says which days may hold a key. For each month it is one main
@@ -51,14 +52,17 @@ func monthOfRun(key string) (month, bool) {
 type keyIndex struct {
 	lake *Lake
 
-	extending sync.Mutex // held while a merge adds entries
-	mu        sync.Mutex // guards the rest, and the runs
-	runs      map[string]*run
-	complete  bool // every month with day files was seen to have a run
-	filter    bloom.SplitBlockFilter
-	filtered  map[string]bool // runs that are in the filter
-	inFilter  int64           // entries in the filter, with those of runs that are gone
-	asked     int64           // keys looked up without the filter
+	// Days are merged side by side: what several add to a month is one run, and
+	// one fold at a time is enough, since all but the first would be in vain.
+	extending together.Group[addition]
+
+	mu       sync.Mutex // guards the rest, and the runs
+	runs     map[string]*run
+	complete bool // every month with day files was seen to have a run
+	filter   bloom.SplitBlockFilter
+	filtered map[string]bool // runs that are in the filter
+	inFilter int64           // entries in the filter, with those of runs that are gone
+	asked    int64           // keys looked up without the filter
 }
 
 // Filter sizes. 24 bits an entry let 1 key in some ten thousand pass. Beyond 32
@@ -77,10 +81,30 @@ func (x *keyIndex) extend(ctx context.Context, d event.Date, list []uint64) erro
 	if err := fault.At("lake.index.before"); err != nil {
 		return err
 	}
-	if err := x.extendMonth(ctx, monthOf(d), sorted(list)); err != nil {
-		return fmt.Errorf("extend key index of %v: %w", monthOf(d), err)
+	err := x.extending.Do(addition{monthOf(d), list}, func(all []addition) error { return x.extendMonths(ctx, all) })
+	if err != nil {
+		return err
 	}
 	return fault.At("lake.index.after")
+}
+
+// addition is what one merge adds.
+type addition struct {
+	month month
+	list  []uint64
+}
+
+func (x *keyIndex) extendMonths(ctx context.Context, all []addition) error {
+	byMonth := map[month][]uint64{}
+	for _, a := range all {
+		byMonth[a.month] = append(byMonth[a.month], a.list...)
+	}
+	for m, list := range byMonth {
+		if err := x.extendMonth(ctx, m, sorted(list)); err != nil {
+			return fmt.Errorf("extend key index of %v: %w", m, err)
+		}
+	}
+	return nil
 }
 
 // monthRuns are the runs of one month.
@@ -122,10 +146,6 @@ func (r monthRuns) foldDue() bool {
 }
 
 func (x *keyIndex) extendMonth(ctx context.Context, m month, add *slice) error {
-	// Days of a month are merged side by side: one fold at a time, or all but the
-	// first would be in vain.
-	x.extending.Lock()
-	defer x.extending.Unlock()
 	runs, err := x.list(ctx, m)
 	if err != nil {
 		return err

@@ -52,25 +52,43 @@ func (s *sqlite) DirtyDays(ctx context.Context) (days []DirtyDay, err error) {
 	return days, err
 }
 
-// DayExported implements Store.
+// exportedDay is what DayExported records.
+type exportedDay struct {
+	mark int64
+	day  LakeDay
+}
+
+// DayExported implements Store. Days that are written side by side share a
+// transaction.
 func (s *sqlite) DayExported(ctx context.Context, mark int64, day LakeDay) error {
-	return s.write(ctx, "dayexported", "record the export of "+day.Date.String(), func(tx *writer) error {
-		categories := []byte("{}")
-		if len(day.Categories) > 0 {
-			var err error
-			if categories, err = json.Marshal(day.Categories); err != nil {
-				return err
+	return s.exported.Do(exportedDay{mark, day}, func(days []exportedDay) error {
+		return s.write(ctx, "dayexported", "record the export of "+day.Date.String(), func(tx *writer) error {
+			for i := range days {
+				if err := tx.dayExported(days[i].mark, &days[i].day); err != nil {
+					return err
+				}
 			}
-		}
-		if _, err := tx.exec(`INSERT INTO lake_days (event_date, events, filtered, size_bytes, categories) VALUES (?, ?, ?, ?, ?)
-			ON CONFLICT DO UPDATE SET events = excluded.events, filtered = excluded.filtered,
-				size_bytes = excluded.size_bytes, categories = excluded.categories`,
-			int64(day.Date), day.Events, day.Filtered, day.Bytes, string(categories)); err != nil {
+			return nil
+		})
+	})
+}
+
+func (tx *writer) dayExported(mark int64, day *LakeDay) error {
+	categories := []byte("{}")
+	if len(day.Categories) > 0 {
+		var err error
+		if categories, err = json.Marshal(day.Categories); err != nil {
 			return err
 		}
-		_, err := tx.exec("DELETE FROM dirty_days WHERE event_date = ? AND mark = ?", int64(day.Date), mark)
+	}
+	if _, err := tx.exec(`INSERT INTO lake_days (event_date, events, filtered, size_bytes, categories) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT DO UPDATE SET events = excluded.events, filtered = excluded.filtered,
+			size_bytes = excluded.size_bytes, categories = excluded.categories`,
+		int64(day.Date), day.Events, day.Filtered, day.Bytes, string(categories)); err != nil {
 		return err
-	})
+	}
+	_, err := tx.exec("DELETE FROM dirty_days WHERE event_date = ? AND mark = ?", int64(day.Date), mark)
+	return err
 }
 
 // LakeDays implements Store.

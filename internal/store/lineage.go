@@ -103,14 +103,22 @@ func collectNodes(into map[string]bool) func(scan func(...any) error) error {
 }
 
 func (tx *writer) putLinks(links []lineage.Link, changed map[string]bool) error {
+	// In the order of the table: keys are random, and it is larger than what SQLite
+	// keeps of it in memory.
+	sorted := make([]*lineage.Link, len(links))
+	for i := range links {
+		sorted[i] = &links[i]
+	}
+	slices.SortFunc(sorted, func(a, b *lineage.Link) int {
+		return cmp.Or(strings.Compare(a.Node, b.Node), strings.Compare(a.AccountID, b.AccountID), strings.Compare(a.EventID, b.EventID))
+	})
 	args := make([]any, 0, insertLinks.columns*batchSizes[0])
-	return batches(len(links), func(from, to int) error {
+	return batches(len(sorted), func(from, to int) error {
 		if err := tx.check(); err != nil {
 			return err
 		}
 		args = args[:0]
-		for i := from; i < to; i++ {
-			l := &links[i]
+		for _, l := range sorted[from:to] {
 			args = append(args, l.Node, l.AccountID, l.EventID, int64(l.Version.Major), int64(l.Version.Minor), sortable(l.Version.Hash),
 				l.EventTime, l.Parent, encodeLink(l))
 		}

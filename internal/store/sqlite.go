@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/iamtrack/iamtrack/internal/fault"
+	"github.com/iamtrack/iamtrack/internal/together"
 )
 
 // SQLiteOptions configure OpenSQLite; the zero value is the usual case.
@@ -43,6 +44,8 @@ type sqlite struct {
 	conn    *sql.Conn
 	stmts   map[string]*sql.Stmt // of conn, by their text
 	closed  atomic.Bool
+
+	exported together.Group[exportedDay]
 }
 
 var _ Store = (*sqlite)(nil)
