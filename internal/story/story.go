@@ -92,6 +92,7 @@ type row []any
 
 func (r row) text(i int) string { s, _ := r[i].(string); return s }
 func (r row) int(i int) int64   { n, _ := r[i].(int64); return n }
+func (r row) bool(i int) bool   { b, _ := r[i].(bool); return b }
 
 // ms is a timestamp in milliseconds since the epoch.
 func (r row) ms(i int) int64 {

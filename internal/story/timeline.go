@@ -1,0 +1,371 @@
+package story
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/iamtrack/iamtrack/internal/event"
+	"github.com/iamtrack/iamtrack/internal/lineage"
+	"github.com/iamtrack/iamtrack/internal/query"
+)
+
+// Risk is an alert that an event raised.
+type Risk struct {
+	ID       string `json:"id"`
+	Rule     string `json:"rule"`
+	Title    string `json:"title"`
+	Severity string `json:"severity"`
+}
+
+// Life asks what one person did.
+type Life struct {
+	Person Person
+	Range  Range
+	// Narrow has accounts, regions, services and outcomes that count.
+	Narrow query.EventFilter
+	// Writes leaves out what only reads, Risky what raised no alert.
+	Writes, Risky bool
+	// Risks are the alerts of the time, by the key of their events.
+	Risks map[event.Key][]Risk
+	// Limit is the most entries, the newest; 0 means all.
+	Limit int
+	// Covered tells whether all calls on a service ("": on any) in an account
+	// are known for long enough before Range.Since that what isn't among them
+	// is new; nil: never.
+	Covered func(account, service string) bool
+}
+
+// Timeline is what one person did, in order of time.
+type Timeline struct {
+	Sessions []Session
+	Count    int64 // events, those that Limit leaves out too
+	Denied   int64
+	More     bool // entries were left out, the oldest
+}
+
+// Session is what a person did from one place, in one way, without a pause of
+// more than an hour.
+type Session struct {
+	From, To  int64 // ms since the epoch
+	Way       string
+	SourceIP  string
+	AccountID string
+	Regions   []string
+	Chain     string
+	Certainty string // of the chain
+	Reason    string
+	Keys      []string // access keys, at most maxKeys
+	New       []string // what is new for the person: "address", "way", "account"
+	Count     int64
+	Entries   []Entry
+}
+
+// Entry is a call, or several of the same kind.
+type Entry struct {
+	First, Last int64 // ms since the epoch
+	Name        string
+	Source      string // event_source
+	Outcome     string
+	Error       string // error code of one that wasn't ok
+	Target      string
+	Read        bool
+	Region      string // when all are of one
+	Count       int64
+	New         []string // "call", "region"
+	Risks       []Risk
+	Events      []string // ids of the first, at most maxEvents
+	at          []Place
+}
+
+const (
+	maxKeys = 3
+	// pause ends a session.
+	pause = time.Hour
+	// maxRisks bounds the alerts of an entry.
+	maxRisks = 20
+)
+
+// condition says that a record's actor is the person.
+func (p Person) condition() (string, error) {
+	texts := []string{p.Kind, p.Name, p.String(), p.Account}
+	for i := range texts {
+		var err error
+		if texts[i], err = query.Literal(texts[i]); err != nil {
+			return "", err
+		}
+	}
+	kind, name, far, account := texts[0], texts[1], texts[2], texts[3]
+	if p.Account == "" {
+		return "actor = " + name + " AND actor_kind = " + kind, nil
+	}
+	return fmt.Sprintf("actor IN (%[1]s, %[2]s) AND actor_kind = %[3]s AND (actor = %[2]s OR account_id = %[4]s)", name, far, kind, account), nil
+}
+
+// Timeline tells what a person did. Calls of a kind are folded: those that only
+// read between two that don't, others while they follow each other; what was
+// refused, and what raised an alert, never with what wasn't or didn't.
+func (t *Teller) Timeline(ctx context.Context, l Life) (Timeline, error) {
+	who, err := l.Person.condition()
+	if err != nil {
+		return Timeline{}, err
+	}
+	narrow := l.Narrow
+	narrow.Since, narrow.Until = l.Range.Since, l.Range.Until
+	where, err := narrow.Conditions()
+	if err != nil {
+		return Timeline{}, err
+	}
+	where = append(where, who)
+	risky, err := l.risky()
+	if err != nil {
+		return Timeline{}, err
+	}
+	if l.Writes {
+		where = append(where, "NOT "+readSQL)
+	}
+	if l.Risky {
+		where = append(where, risky)
+	}
+	out, err := t.entries(ctx, &l, timelineSQL(where, risky, l.Limit))
+	if err != nil {
+		return Timeline{}, err
+	}
+	if err := t.known(ctx, &out); err != nil {
+		return Timeline{}, err
+	}
+	return out, t.mark(ctx, &l, who, &out)
+}
+
+// readSQL tells what changes nothing. Records from before 2018 don't say it; what
+// their names begin with does.
+const readSQL = "coalesce(read_only, regexp_like(coalesce(event_name, ''), '^(Get|List|Describe|Head|Lookup|Simulate|Batch(Get|Describe))'))"
+
+// risky is the condition that an event raised an alert.
+func (l *Life) risky() (string, error) {
+	byAccount := map[string][]string{}
+	for k := range l.Risks {
+		byAccount[k.AccountID] = append(byAccount[k.AccountID], k.EventID)
+	}
+	var or []string
+	for account, list := range byAccount {
+		slices.Sort(list)
+		lit, err := query.Literal(account)
+		if err != nil {
+			return "", err
+		}
+		in, err := literals(list)
+		if err != nil {
+			return "", err
+		}
+		or = append(or, "account_id = "+lit+" AND event_id IN ("+in+")")
+	}
+	if len(or) == 0 {
+		return "false", nil
+	}
+	slices.Sort(or)
+	return "(" + strings.Join(or, " OR ") + ")", nil
+}
+
+// timelineSQL folds events into entries: visits are what Session is, heavy calls
+// those that are told one by one, and a block what lies between two of them.
+func timelineSQL(where []string, risky string, limit int) string {
+	const visit = "chain, account_id, source_ip, way"
+	const kind = "event_name, event_source, outcome, error_code, risky"
+	sql := `WITH base AS (
+  SELECT event_time, event_id, account_id, coalesce(aws_region, '') AS region, coalesce(event_name, '') AS event_name, coalesce(event_source, '') AS event_source, outcome,
+    coalesce(error_code, '') AS error_code, coalesce(source_ip, '') AS source_ip, coalesce(access_key_id, '') AS access_key, coalesce(actor_chain, '') AS chain,
+    ` + waySQL + ` AS way, ` + readSQL + ` AS reads, ` + risky + ` AS risky,
+    coalesce(target_name, target_arn, '') AS target, ` + placeSQL + ` AS place
+  FROM events
+  WHERE ` + all(where) + `
+), called AS (
+  SELECT *, NOT reads OR risky AS heavy,
+    CASE WHEN lag(event_time) OVER w >= event_time - INTERVAL '` + strconv.Itoa(int(pause/time.Minute)) + `' MINUTE THEN 0 ELSE 1 END AS begins
+  FROM base
+  WINDOW w AS (PARTITION BY ` + visit + ` ORDER BY event_time, event_id)
+), visited AS (
+  SELECT *, sum(begins) OVER (PARTITION BY ` + visit + ` ORDER BY event_time, event_id ROWS UNBOUNDED PRECEDING) AS visit
+  FROM called
+), blocked AS (
+  SELECT *, CASE WHEN heavy THEN
+      row_number() OVER (PARTITION BY ` + visit + `, visit, heavy ORDER BY event_time, event_id)
+      - row_number() OVER (PARTITION BY ` + visit + `, visit, heavy, ` + kind + `, target ORDER BY event_time, event_id)
+    ELSE sum(CASE WHEN heavy THEN 1 ELSE 0 END) OVER (PARTITION BY ` + visit + `, visit ORDER BY event_time, event_id ROWS UNBOUNDED PRECEDING) END AS block,
+    CASE WHEN heavy THEN target ELSE '' END AS told
+  FROM visited
+), folded AS (
+  SELECT ` + visit + `, CAST(visit AS BIGINT) AS visit, ` + kind + `, reads, told, count(*) AS n, min(event_time) AS first, max(event_time) AS last,
+    min(region) AS region, max(region) AS other_region, min(access_key) AS access_key, max(access_key) AS other_key, min(place, ` + strconv.Itoa(maxRisks) + `) AS places
+  FROM blocked
+  GROUP BY ` + visit + `, visit, ` + kind + `, reads, told, heavy, block
+)
+SELECT *, CAST(sum(n) OVER () AS BIGINT) AS total, CAST(sum(CASE WHEN outcome = 'denied' THEN n ELSE 0 END) OVER () AS BIGINT) AS denied
+FROM folded
+ORDER BY last DESC, first DESC, account_id, event_name, chain, source_ip, way, visit, outcome, error_code, told
+`
+	if limit > 0 {
+		sql += "LIMIT " + strconv.Itoa(limit+1)
+	}
+	return sql
+}
+
+// entries reads what timelineSQL finds into sessions.
+func (t *Teller) entries(ctx context.Context, l *Life, sql string) (Timeline, error) {
+	type visit struct {
+		chain, account, ip, way string
+		n                       int64
+	}
+	var out Timeline
+	sessions := map[visit]*Session{}
+	var order []*Session
+	n := 0
+	err := t.each(ctx, l.Range, sql, func(r row) error {
+		out.Count, out.Denied = r.int(20), r.int(21)
+		if n++; l.Limit > 0 && n > l.Limit {
+			out.More = true
+			return nil
+		}
+		v := visit{r.text(0), r.text(1), r.text(2), r.text(3), r.int(4)}
+		s := sessions[v]
+		if s == nil {
+			s = &Session{From: r.ms(13), To: r.ms(14), Chain: v.chain, AccountID: v.account, SourceIP: v.ip, Way: v.way}
+			sessions[v] = s
+			order = append(order, s)
+		}
+		at, err := places(r.list(19))
+		if err != nil {
+			return err
+		}
+		slices.SortFunc(at, func(x, y Place) int { return cmp.Or(cmp.Compare(x.Time, y.Time), x.Key.Compare(y.Key)) })
+		e := Entry{
+			Name: r.text(5), Source: r.text(6), Outcome: r.text(7), Error: r.text(8), Read: r.bool(10), Target: r.text(11),
+			First: r.ms(13), Last: r.ms(14), Count: r.int(12), at: at,
+		}
+		for _, p := range at {
+			if len(e.Events) < maxEvents {
+				e.Events = append(e.Events, p.Key.EventID)
+			}
+			for _, risk := range l.Risks[p.Key] {
+				if r.bool(9) && !slices.ContainsFunc(e.Risks, func(o Risk) bool { return o.Rule == risk.Rule }) {
+					e.Risks = append(e.Risks, risk)
+				}
+			}
+		}
+		for _, region := range []string{r.text(15), r.text(16)} {
+			if region != "" && !slices.Contains(s.Regions, region) {
+				s.Regions = append(s.Regions, region)
+			}
+		}
+		if r.text(15) == r.text(16) {
+			e.Region = r.text(15)
+		}
+		for _, key := range []string{r.text(17), r.text(18)} {
+			if key != "" && len(s.Keys) < maxKeys && !slices.Contains(s.Keys, key) {
+				s.Keys = append(s.Keys, key)
+			}
+		}
+		s.From, s.To = min(s.From, e.First), max(s.To, e.Last)
+		s.Count += e.Count
+		s.Entries = append(s.Entries, e)
+		return nil
+	})
+	if err != nil {
+		return out, err
+	}
+	for _, s := range order {
+		slices.Sort(s.Regions)
+		slices.Sort(s.Keys)
+		slices.SortStableFunc(s.Entries, func(a, b Entry) int {
+			return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.Last, b.Last), strings.Compare(a.Name, b.Name))
+		})
+		out.Sessions = append(out.Sessions, *s)
+	}
+	slices.SortStableFunc(out.Sessions, func(a, b Session) int {
+		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To), strings.Compare(a.AccountID, b.AccountID), strings.Compare(a.Chain, b.Chain),
+			strings.Compare(a.SourceIP, b.SourceIP), strings.Compare(a.Way, b.Way))
+	})
+	return out, nil
+}
+
+// known looks up how each chain is known, by one of its events.
+func (t *Teller) known(ctx context.Context, out *Timeline) error {
+	type way struct{ account, chain string }
+	found := map[way]lineage.Resolution{}
+	for i := range out.Sessions {
+		s := &out.Sessions[i]
+		w := way{s.AccountID, s.Chain}
+		r, ok := found[w]
+		if !ok && len(found) < 50 && len(s.Entries[0].at) > 0 {
+			var err error
+			if _, r, err = t.Resolve(ctx, s.Entries[0].at[0]); err != nil {
+				return err
+			}
+			found[w] = r
+		}
+		s.Certainty, s.Reason = r.Certainty, r.Reason
+	}
+	return nil
+}
+
+// mark finds what is new for the person.
+func (t *Teller) mark(ctx context.Context, l *Life, who string, out *Timeline) error {
+	if l.Covered == nil || l.Range.Since.IsZero() || len(out.Sessions) == 0 {
+		return nil
+	}
+	before := Range{Until: l.Range.Since}
+	where, err := query.EventFilter{Until: l.Range.Since}.Conditions()
+	if err != nil {
+		return err
+	}
+	sql := `SELECT coalesce(call, source_ip, region, account_id, way), CASE WHEN grouping(call) = 0 THEN 'call' WHEN grouping(source_ip) = 0 THEN 'address'
+  WHEN grouping(region) = 0 THEN 'region' WHEN grouping(account_id) = 0 THEN 'account' ELSE 'way' END
+FROM (SELECT concat(event_source, '/', event_name) AS call, coalesce(source_ip, '') AS source_ip, coalesce(aws_region, '') AS region, account_id, ` + waySQL + ` AS way
+  FROM events WHERE ` + all(append(where, who)) + `)
+GROUP BY GROUPING SETS ((call), (source_ip), (region), (account_id), (way))`
+	type value struct{ kind, text string }
+	seen := map[value]bool{}
+	if err := t.each(ctx, before, sql, func(r row) error {
+		seen[value{r.text(1), r.text(0)}] = true
+		return nil
+	}); err != nil {
+		return err
+	}
+	if len(seen) == 0 {
+		return nil // all of it would be new
+	}
+	everywhere := true
+	for i := range out.Sessions {
+		everywhere = everywhere && l.Covered(out.Sessions[i].AccountID, "")
+	}
+	first := func(kind, text string, claimed bool) bool {
+		v := value{kind, text}
+		if text == "" || !claimed || seen[v] {
+			return false
+		}
+		seen[v] = true
+		return true
+	}
+	for i := range out.Sessions {
+		s := &out.Sessions[i]
+		for _, v := range []value{{"account", s.AccountID}, {"address", s.SourceIP}, {"way", s.Way}} {
+			if first(v.kind, v.text, everywhere) {
+				s.New = append(s.New, v.kind)
+			}
+		}
+		for j := range s.Entries {
+			e := &s.Entries[j]
+			if first("call", e.Source+"/"+e.Name, l.Covered(s.AccountID, e.Source)) {
+				e.New = append(e.New, "call")
+			}
+			if first("region", e.Region, everywhere) {
+				e.New = append(e.New, "region")
+			}
+		}
+	}
+	return nil
+}
