@@ -1,12 +1,14 @@
 package awsapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 	"unicode"
@@ -36,6 +38,7 @@ const (
 	Unavailable             // an answer that says: try later (HTTP 5xx)
 	ClockSkew               // the local clock is too far off
 	NotFound                // no such bucket, object, topic, organization
+	NotAWS                  // something else answered
 )
 
 // Sentinels for errors.Is; each stands for the Kind of its name.
@@ -51,12 +54,13 @@ var (
 	ErrUnavailable        = errors.New("service unavailable")
 	ErrClockSkew          = errors.New("the local clock is wrong")
 	ErrNotFound           = errors.New("not found")
+	ErrNotAWS             = errors.New("what answered is not AWS")
 )
 
 var sentinels = map[Kind]error{
 	Throttled: ErrThrottled, Denied: ErrDenied, CredentialsExpired: ErrCredentialsExpired, NoCredentials: ErrNoCredentials,
 	BadCredentials: ErrBadCredentials, TokenExpired: ErrTokenExpired, RegionDisabled: ErrRegionDisabled, Network: ErrNetwork,
-	Unavailable: ErrUnavailable, ClockSkew: ErrClockSkew, NotFound: ErrNotFound,
+	Unavailable: ErrUnavailable, ClockSkew: ErrClockSkew, NotFound: ErrNotFound, NotAWS: ErrNotAWS,
 }
 
 // String is the kind in a few words, such as for a line of coverage.
@@ -238,6 +242,11 @@ func (a *Account) explain(c call, err error, s seen) *Error {
 	if e.Kind == Other && isCredentialsError(err) {
 		e.Kind = NoCredentials
 	}
+	// A load balancer of AWS, too, may say 503 in HTML.
+	if s.foreign && e.Kind != Network && (e.Kind == Other || api == nil || api.ErrorCode() == "NotFound" || codes[api.ErrorCode()] == Other) &&
+		(a.s.endpoint() != "" || status < 500) {
+		e.Kind, e.Code, e.Message = NotAWS, "", fmt.Sprintf("HTTP %d, without the marks of AWS's answers", cmp.Or(status, http.StatusOK))
+	}
 	switch {
 	case e.Kind == BadCredentials && (isSkew(err) || !s.serverTime.IsZero() && apart(s.serverTime) > maxSkew):
 		e.Kind = ClockSkew
@@ -313,13 +322,30 @@ func (a *Account) advice(e *Error, err error) string {
 		case strings.HasPrefix(e.Resource, "arn:") && strings.Contains(e.Resource, ":s3:::") && !strings.Contains(e.Resource, "/"):
 			return "check the bucket's name"
 		}
+	case NotAWS:
+		if u := a.s.endpoint(); u != "" {
+			return "something else listens at " + u + ": check the setting endpoint_url (or AWS_ENDPOINT_URL), and leave it out to ask AWS"
+		}
+		return "a proxy or the log-in page of a network is in between: check HTTPS_PROXY, and the network"
 	case Network:
-		if a.s.base.BaseEndpoint != nil {
-			return "check the network, and the setting endpoint_url (" + *a.s.base.BaseEndpoint + ")"
+		if u := a.s.endpoint(); u != "" {
+			return "is anything running at " + u + "? Start it, check the setting endpoint_url (or AWS_ENDPOINT_URL), or leave it out to ask AWS"
 		}
 		return "check the network, proxy settings (HTTPS_PROXY), and that the region exists"
 	}
 	return ""
+}
+
+// endpoint is what is asked instead of AWS, without a password; "" for AWS.
+func (s *Session) endpoint() string {
+	if s.base.BaseEndpoint == nil {
+		return ""
+	}
+	u, err := url.Parse(*s.base.BaseEndpoint)
+	if err != nil {
+		return *s.base.BaseEndpoint
+	}
+	return u.Redacted()
 }
 
 func (s *Session) profileFlag() string {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -113,6 +114,61 @@ func TestNoConnection(t *testing.T) {
 		t.Errorf("%d requests", n)
 	}
 }
+
+// Something answers that isn't AWS: the SDK would speak of deserialization, of an
+// unavailable service, or of a bucket that isn't there.
+func TestNotAWS(t *testing.T) {
+	for name, answer := range map[string]func(w http.ResponseWriter){
+		"a web page":      func(w http.ResponseWriter) { _, _ = io.WriteString(w, "<!DOCTYPE html><h1>Welcome</h1>") },
+		"another program": func(w http.ResponseWriter) { http.NotFound(w, nil) },
+		"no POST here":    func(w http.ResponseWriter) { http.Error(w, "Unsupported method", http.StatusNotImplemented) },
+		"a log-in page":   func(w http.ResponseWriter) { http.Error(w, "log in", http.StatusForbidden) },
+		"nothing at all":  func(w http.ResponseWriter) { w.WriteHeader(http.StatusOK) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFake(t, func(w http.ResponseWriter, _ request) { answer(w) })
+			s := open(t, f)
+			b, berr := s.Bucket(t.Context(), "some-bucket")
+			if berr == nil { // its being there has no body
+				_, berr = b.Metadata(t.Context(), "key")
+			}
+			if name == "nothing at all" || name == "a web page" {
+				berr = lookup(t, s, "eu-west-1") // which a bucket may hold
+			}
+			_, cerr := s.Own().Caller(t.Context())
+			for _, err := range []error{lookup(t, s, "us-east-1"), berr, cerr} {
+				if !errors.Is(err, awsapi.ErrNotAWS) || !strings.Contains(err.Error(), "what answered is not AWS") ||
+					!strings.Contains(err.Error(), "something else listens at "+f.URL) || !strings.Contains(err.Error(), "endpoint_url") {
+					t.Errorf("error %v", err)
+				}
+				if err != nil && (strings.Contains(err.Error(), "deserializ") || strings.Contains(err.Error(), "StatusCode")) {
+					t.Errorf("jargon: %v", err)
+				}
+			}
+		})
+	}
+	// A load balancer of AWS itself is no stranger: it is asked again.
+	web := newFake(t, func(w http.ResponseWriter, _ request) { http.Error(w, "<h1>503</h1>", http.StatusServiceUnavailable) })
+	w, _ := url.Parse(web.URL)
+	s, err := awsapi.Open(t.Context(), awsapi.Config{
+		Alone: true, Keys: &awsapi.Keys{AccessKeyID: "AKIAIOSFODNN7EXAMPLE", SecretAccessKey: "x"},
+		HTTPClient: &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			r = r.Clone(r.Context())
+			r.URL.Scheme, r.URL.Host, r.RequestURI = w.Scheme, w.Host, ""
+			return http.DefaultTransport.RoundTrip(r)
+		})},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := lookup(t, s, "us-east-1"); !errors.Is(err, awsapi.ErrUnavailable) {
+		t.Errorf("error %v", err)
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // An answer that breaks off is as good as none.
 func TestBrokenAnswer(t *testing.T) {

@@ -2,6 +2,8 @@ package awsapi
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -24,6 +26,7 @@ type Call struct {
 type seen struct {
 	serverTime   time.Time
 	bucketRegion string
+	foreign      bool // the answer has no mark of AWS
 }
 
 // sight holds what is seen of the requests whose context carries it.
@@ -67,12 +70,19 @@ func observe(record func(Call)) func(*middleware.Stack) error {
 			}
 			out, meta, err := next.HandleDeserialize(ctx, in)
 			s, _ := ctx.Value(seenKey{}).(*sight)
-			if resp, ok := out.RawResponse.(*smithyhttp.Response); ok && s != nil {
+			resp, ok := out.RawResponse.(*smithyhttp.Response)
+			if ok && err == nil && awsmiddleware.GetServiceID(ctx) != "S3" && isForeign(resp.Header) {
+				// Nothing can be read as an empty page, which would say that nothing
+				// happened. (S3's answers are of any type.)
+				err = errForeign
+			}
+			if ok && s != nil {
 				s.mu.Lock()
 				defer s.mu.Unlock()
 				if t, terr := smithyhttp.ParseTime(resp.Header.Get("Date")); terr == nil && resp.Header.Get("Age") == "" {
 					s.s.serverTime = t.UTC()
 				}
+				s.s.foreign = isForeign(resp.Header)
 				if r := resp.Header.Get("X-Amz-Bucket-Region"); r != "" {
 					s.s.bucketRegion = r
 				}
@@ -81,6 +91,21 @@ func observe(record func(Call)) func(*middleware.Stack) error {
 		})
 		return stack.Deserialize.Add(look, middleware.After)
 	}
+}
+
+var errForeign = errors.New("it has no mark of AWS's answers")
+
+// isForeign tells an answer that AWS didn't give: all of its services number their
+// answers (AWS SDKs and Tools Reference Guide, "Request ID"), and none answers in
+// plain text. Some servers that speak AWS's protocols leave the number out.
+func isForeign(h http.Header) bool {
+	for _, name := range []string{"X-Amzn-Requestid", "X-Amzn-Request-Id", "X-Amz-Request-Id", "X-Amz-Id-2"} {
+		if h.Get(name) != "" {
+			return false
+		}
+	}
+	kind := h.Get("Content-Type")
+	return !strings.Contains(kind, "json") && !strings.Contains(kind, "xml") && !strings.Contains(kind, "cbor") && !strings.Contains(kind, "octet-stream")
 }
 
 // prefixes are the services whose name in IAM isn't their id in lower case.

@@ -92,8 +92,8 @@ type sameGap struct {
 }
 
 // Lines puts gaps in sentences, the largest first: "eu-west-3 sts: 2026-08-24 to
-// 2026-09-01 not collected: access denied". Equal gaps of several streams share a
-// line; for that bounds are rounded outwards, to minutes, or hours where the gap
+// 2026-09-01 not collected: access denied". Equal gaps of streams that can be named
+// together share a line; for that bounds are rounded outwards, to minutes, or hours where the gap
 // is longer than a day. ledgers are those that the gaps came from.
 //
 // A line may hold text of AWS and names of accounts: escape it where it's shown.
@@ -113,43 +113,114 @@ func Lines(gaps []StreamGap, ledgers []*Ledger, o LineOptions) []string {
 			groups[key] = append(groups[key], g.Stream)
 		}
 	}
-	keys := slices.SortedFunc(maps.Keys(groups), func(a, b sameGap) int {
-		weight := func(k sameGap) float64 { return k.to.Sub(k.from).Seconds() * float64(len(groups[k])) }
+	var said []sentence
+	for key, group := range groups {
+		for _, p := range sentences(group, ledgers, o) {
+			p.sameGap = key
+			said = append(said, p)
+		}
+	}
+	slices.SortFunc(said, func(a, b sentence) int {
+		weight := func(p sentence) float64 { return p.to.Sub(p.from).Seconds() * float64(p.streams) }
 		return cmp.Or(cmp.Compare(weight(b), weight(a)), a.from.Compare(b.from), a.to.Compare(b.to),
-			cmp.Compare(a.reason, b.reason), cmp.Compare(a.detail, b.detail))
+			cmp.Compare(a.reason, b.reason), cmp.Compare(a.detail, b.detail), cmp.Compare(a.subject, b.subject))
 	})
 	most := cmp.Or(o.Max, 8)
 	var lines []string
-	for i, k := range keys {
-		if i == most-1 && len(keys) > most {
-			return append(lines, fmt.Sprintf("%d more gaps: iamtrack status shows all", len(keys)-i))
+	for i, p := range said {
+		if i == most-1 && len(said) > most {
+			return append(lines, fmt.Sprintf("%d more gaps: iamtrack status shows all", len(said)-i))
 		}
-		lines = append(lines, subject(groups[k], ledgers, o)+": "+k.when(o)+" "+k.why())
+		lines = append(lines, p.subject+": "+p.when(o)+" "+p.why())
 	}
 	return lines
 }
 
-// subject names streams in few words.
-func subject(group []Stream, ledgers []*Ledger, o LineOptions) string {
-	everyone := map[string]bool{}
-	for _, l := range ledgers {
-		everyone[l.Stream.AccountID] = true
-	}
-	accounts, regions, sources := map[string]bool{}, map[string]bool{}, map[string]bool{}
-	for _, s := range group {
-		accounts[s.AccountID], regions[s.Region], sources[strings.TrimSuffix(s.Source, domain)] = true, true, true
-	}
+// sentence is about streams with the same gap that a few words can name exactly.
+type sentence struct {
+	sameGap
+	subject string
+	streams int
+}
+
+// Names that a line lists at most; more are counted.
+const (
+	fewAccounts = 3
+	fewRegions  = 6
+	fewSources  = 8
+)
+
+// sentences parts streams with the same gap so that each part is all of some accounts,
+// or the same sources in the same regions of some accounts: a reader is told which
+// region of which account is missing, not how many streams.
+func sentences(group []Stream, ledgers []*Ledger, o LineOptions) []sentence {
 	if len(group) > 1 && len(group) == len(ledgers) {
-		return fmt.Sprintf("all %d streams", len(group))
+		return []sentence{{subject: fmt.Sprintf("all %d streams", len(group)), streams: len(group)}}
 	}
-	text := ""
-	if len(everyone) > 1 {
-		text = few(accounts, "accounts", o.account) + " "
+	total, lost := map[string]int{}, map[string]int{}
+	for _, l := range ledgers {
+		total[l.Stream.AccountID]++
 	}
-	if len(group) != len(accounts)*len(regions)*len(sources) {
-		return text + fmt.Sprintf("%d streams", len(group))
+	for _, s := range group {
+		lost[s.AccountID]++
 	}
-	return text + few(regions, "regions", nil) + " " + few(sources, "sources", nil)
+	var parts []sentence
+	whole, n := map[string]bool{}, 0
+	type place struct{ account, region string }
+	sources := map[place]map[string]bool{}
+	for _, s := range group {
+		if lost[s.AccountID] > 1 && lost[s.AccountID] == total[s.AccountID] {
+			whole[s.AccountID] = true
+			n++
+			continue
+		}
+		at := place{s.AccountID, s.Region}
+		if sources[at] == nil {
+			sources[at] = map[string]bool{}
+		}
+		sources[at][strings.TrimSuffix(s.Source, domain)] = true
+	}
+	if n > 0 {
+		parts = append(parts, sentence{subject: fmt.Sprintf("%s all %d streams", few(whole, fewAccounts, "accounts", o.account), n), streams: n})
+	}
+	// Accounts by sources and region, then regions by sources and accounts.
+	type where struct{ sources, region string }
+	type block struct{ sources, accounts string }
+	names := func(set map[string]bool) string { return strings.Join(slices.Sorted(maps.Keys(set)), " ") }
+	accounts, regions := map[where]map[string]bool{}, map[block]map[string]bool{}
+	note := func(set map[string]bool, name string) map[string]bool {
+		if set == nil {
+			set = map[string]bool{}
+		}
+		set[name] = true
+		return set
+	}
+	for at, set := range sources {
+		w := where{names(set), at.region}
+		accounts[w] = note(accounts[w], at.account)
+	}
+	for w, set := range accounts {
+		b := block{w.sources, names(set)}
+		regions[b] = note(regions[b], w.region)
+	}
+	for b, in := range regions {
+		who, what := setOf(b.accounts), setOf(b.sources)
+		text := few(in, fewRegions, "regions", nil) + " " + few(what, fewSources, "sources", nil)
+		if len(total) > 1 {
+			text = few(who, fewAccounts, "accounts", o.account) + " " + text
+		}
+		parts = append(parts, sentence{subject: text, streams: len(who) * len(in) * len(what)})
+	}
+	return parts
+}
+
+// setOf is the words of a text.
+func setOf(text string) map[string]bool {
+	set := map[string]bool{}
+	for _, w := range strings.Fields(text) {
+		set[w] = true
+	}
+	return set
 }
 
 func (o LineOptions) account(id string) string {
@@ -161,9 +232,9 @@ func (o LineOptions) account(id string) string {
 	return id
 }
 
-// few lists up to three names, else says how many there are.
-func few(names map[string]bool, plural string, show func(string) string) string {
-	if len(names) > 3 {
+// few lists up to most names, else says how many there are.
+func few(names map[string]bool, most int, plural string, show func(string) string) string {
+	if len(names) > most {
 		return fmt.Sprintf("%d %s", len(names), plural)
 	}
 	list := slices.Sorted(maps.Keys(names))

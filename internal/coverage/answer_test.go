@@ -63,12 +63,23 @@ func TestLines(t *testing.T) {
 			if l.Stream.Source == "sts.amazonaws.com" {
 				lose(l, days(3, 2), coverage.Failed, "no connection")
 			}
-		}, window, coverage.Filter{}, []string{"prod (111122223333), 444455556666 4 regions sts: 2026-11-19 to 2026-11-20 not collected: no connection"}},
+		}, window, coverage.Filter{}, []string{"prod (111122223333), 444455556666 eu-west-1, eu-west-3, us-east-1, us-west-2 sts: 2026-11-19 to 2026-11-20 not collected: no connection"}},
 		{"streams that have nothing in common", func(l *coverage.Ledger) {
 			if l.Stream.Region == "us-east-1" || l.Stream.Region == "us-west-2" {
 				lose(l, days(3, 2), coverage.Removed, "")
 			}
-		}, window, coverage.Filter{Accounts: []string{"444455556666"}}, []string{"444455556666 3 streams: 2026-11-19 to 2026-11-20 removed by retention (lake_days)"}},
+		}, window, coverage.Filter{Accounts: []string{"444455556666"}}, []string{
+			"444455556666 us-east-1 iam, sts: 2026-11-19 to 2026-11-20 removed by retention (lake_days)",
+			"444455556666 us-west-2 sts: 2026-11-19 to 2026-11-20 removed by retention (lake_days)",
+		}},
+		{"a region of one account, and the other account", func(l *coverage.Ledger) {
+			if l.Stream.AccountID == "444455556666" || l.Stream.Region == "us-east-1" {
+				lose(l, days(3, 2), coverage.Denied, "")
+			}
+		}, window, coverage.Filter{}, []string{
+			"444455556666 all 5 streams: 2026-11-19 to 2026-11-20 not collected: access denied",
+			"prod (111122223333) us-east-1 iam, sts: 2026-11-19 to 2026-11-20 not collected: access denied",
+		}},
 		{"other streams and other times", func(l *coverage.Ledger) {
 			if l.Stream.Region != "us-west-2" {
 				lose(l, days(3, 2), coverage.NotEnabled, "")
