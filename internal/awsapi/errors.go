@@ -229,6 +229,9 @@ func (a *Account) explain(c call, err error, s seen) *Error {
 		if e.Kind == Other {
 			e.Kind = byStatus(status)
 		}
+	} else if inner := cmp.Or(role.cause(), err); isCredentialsError(inner) {
+		// Whatever an instance's metadata answered: the request was never sent.
+		e.Kind = NoCredentials
 	} else if errors.As(err, &coded) && status != 0 {
 		e.Kind = byStatus(status)
 	} else if errors.As(err, &sign) || isCredentialsError(err) {

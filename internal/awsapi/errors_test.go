@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -163,6 +164,56 @@ func TestNotAWS(t *testing.T) {
 	}
 	if err := lookup(t, s, "us-east-1"); !errors.Is(err, awsapi.ErrUnavailable) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// The metadata of an instance, which the SDK asks for credentials, have no mark of
+// AWS's answers either.
+func TestInstanceCredentials(t *testing.T) {
+	f := newFake(t, func(w http.ResponseWriter, _ request) { answerJSON(w, map[string]any{}) })
+	metadata := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/plain")
+		switch r.URL.Path {
+		case "/latest/api/token":
+			w.Header().Set("X-Aws-Ec2-Metadata-Token-Ttl-Seconds", "300")
+			_, _ = io.WriteString(w, "token")
+		case "/latest/meta-data/iam/security-credentials/", "/latest/meta-data/iam/security-credentials":
+			_, _ = io.WriteString(w, "role")
+		default:
+			_, _ = fmt.Fprintf(w, `{"Code":"Success","Type":"AWS-HMAC","AccessKeyId":"ASIAFAKE","SecretAccessKey":"s","Token":"t","Expiration":%q}`,
+				time.Now().Add(time.Hour).UTC().Format(time.RFC3339))
+		}
+	}))
+	defer metadata.Close()
+	s := open(t, f, func(c *awsapi.Config) { c.Keys = nil })
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "false")
+	t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata.URL)
+	again, err := awsapi.Open(t.Context(), awsapi.Config{EndpointURL: f.URL, Region: "us-east-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := lookup(t, again, "us-east-1"); err != nil {
+		t.Errorf("with the instance's credentials: %v", err)
+	}
+	if err := lookup(t, s, "us-east-1"); !errors.Is(err, awsapi.ErrNoCredentials) {
+		t.Errorf("without any: %v", err)
+	}
+	// An instance without a role, or one that has its metadata switched off, is not
+	// a denial, or something that isn't found, in CloudTrail.
+	for _, status := range []int{http.StatusForbidden, http.StatusNotFound} {
+		refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		defer refusing.Close()
+		t.Setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", refusing.URL)
+		none, err := awsapi.Open(t.Context(), awsapi.Config{EndpointURL: f.URL, Region: "us-east-1"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, account := range []*awsapi.Account{none.Own(), none.Assume(awsapi.AccountSpec{AccountID: "111122223333", RoleARN: "arn:aws:iam::111122223333:role/r"})} {
+			_, err := account.Lookup(t.Context(), "us-east-1", awsapi.LookupInput{Start: time.Unix(0, 0), End: time.Unix(60, 0)})
+			if !errors.Is(err, awsapi.ErrNoCredentials) {
+				t.Errorf("metadata answer %d: %v", status, err)
+			}
+		}
 	}
 }
 

@@ -71,7 +71,11 @@ func observe(record func(Call)) func(*middleware.Stack) error {
 			out, meta, err := next.HandleDeserialize(ctx, in)
 			s, _ := ctx.Value(seenKey{}).(*sight)
 			resp, ok := out.RawResponse.(*smithyhttp.Response)
-			if ok && err == nil && awsmiddleware.GetServiceID(ctx) != "S3" && isForeign(resp.Header) {
+			// What isn't signed asks for credentials: the metadata of an instance come
+			// as plain text, without a number.
+			req, _ := in.Request.(*smithyhttp.Request)
+			foreign := ok && req != nil && req.Header.Get("Authorization") != "" && isForeign(resp.Header)
+			if foreign && err == nil && awsmiddleware.GetServiceID(ctx) != "S3" {
 				// Nothing can be read as an empty page, which would say that nothing
 				// happened. (S3's answers are of any type.)
 				err = errForeign
@@ -82,7 +86,7 @@ func observe(record func(Call)) func(*middleware.Stack) error {
 				if t, terr := smithyhttp.ParseTime(resp.Header.Get("Date")); terr == nil && resp.Header.Get("Age") == "" {
 					s.s.serverTime = t.UTC()
 				}
-				s.s.foreign = isForeign(resp.Header)
+				s.s.foreign = foreign
 				if r := resp.Header.Get("X-Amz-Bucket-Region"); r != "" {
 					s.s.bucketRegion = r
 				}
@@ -95,9 +99,8 @@ func observe(record func(Call)) func(*middleware.Stack) error {
 
 var errForeign = errors.New("it has no mark of AWS's answers")
 
-// isForeign tells an answer that AWS didn't give: all of its services number their
-// answers (AWS SDKs and Tools Reference Guide, "Request ID"), and none answers in
-// plain text. Some servers that speak AWS's protocols leave the number out.
+// isForeign tells an answer that AWS didn't give: its services number their
+// answers, and none of them answers in plain text. Some servers that speak AWS's protocols leave the number out.
 func isForeign(h http.Header) bool {
 	for _, name := range []string{"X-Amzn-Requestid", "X-Amzn-Request-Id", "X-Amz-Request-Id", "X-Amz-Id-2"} {
 		if h.Get(name) != "" {

@@ -182,6 +182,14 @@ type roleError struct {
 func (e *roleError) Error() string { return fmt.Sprintf("assume role %s: %v", e.arn, e.err) }
 func (e *roleError) Unwrap() error { return e.err }
 
+// cause is why the role could not be assumed; nil for none.
+func (e *roleError) cause() error {
+	if e == nil {
+		return nil
+	}
+	return e.err
+}
+
 // Own returns the account of the session's own credentials.
 func (s *Session) Own() *Account { return s.own }
 
