@@ -14,7 +14,17 @@ import (
 
 // BenchmarkImport imports simulated trail files of two years into an empty
 // SQLite store and a lake on disk; an operation is the whole import.
+//
+// The second is the same without lineage: what that costs.
 func BenchmarkImport(b *testing.B) {
+	b.Run("whole", benchmarkImport)
+	b.Run("without lineage", func(b *testing.B) {
+		collect.WithoutLineage(b)
+		benchmarkImport(b)
+	})
+}
+
+func benchmarkImport(b *testing.B) {
 	ctx := context.Background()
 	dir := b.TempDir()
 	world, err := simulate.New(simulate.Config{Seed: 1, Days: 300, Events: 200_000, End: time.Date(2026, 7, 1, 0, 0, 0, 0, time.UTC)})

@@ -218,7 +218,7 @@ func (c *classifier) finish() {
 		}
 		t.last = max(t.last, w.EventTime)
 	}
-	for i := range r.winners {
+	for i := 0; i < len(r.winners) && withLineage; i++ {
 		c.observer.Observe(&r.winners[i], false)
 	}
 	r.lineage = c.observer.Batch()

@@ -44,7 +44,7 @@ func (o *Observer) reset() {
 func (o *Observer) Observe(e *event.Event, filtered bool) {
 	c := credential{e.AccessKeyID, e.IdentityARN, e.PrincipalID}
 	s := o.of[c]
-	issues := e.Outcome == event.OutcomeOK && e.IssuedAccessKeyID != "" || isShared(e)
+	issues := Links(e)
 	if s == nil || issues || e.AccessKeyID == "" || e.IdentityType == "AWSAccount" {
 		st := o.read.stem(e)
 		s = o.note(&st)
@@ -68,6 +68,11 @@ func (o *Observer) Observe(e *event.Event, filtered bool) {
 		}
 		n.First, n.Last = min(n.First, e.EventTime), max(n.Last, e.EventTime)
 	}
+}
+
+// Links reports whether the event says anything that is kept as a Link.
+func Links(e *event.Event) bool {
+	return e.Outcome == event.OutcomeOK && e.IssuedAccessKeyID != "" || isShared(e)
 }
 
 // isShared reports whether the event is the caller's own record of a call on

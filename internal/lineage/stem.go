@@ -357,6 +357,11 @@ func first(list ...string) string {
 	return ""
 }
 
+// IsNamed reports whether a node is one that Names are kept of.
+func IsNamed(node string) bool {
+	return strings.HasPrefix(node, userNode) || strings.HasPrefix(node, principalNode)
+}
+
 // UserNode is the node of an Identity Center user, by the ARN or the id of the
 // identity store and the user's id, which is unique in that store only.
 func UserNode(store, userID string) string { return userNode + lastPart(store) + "/" + userID }

@@ -14,21 +14,27 @@ import (
 	"github.com/iamtrack/iamtrack/internal/lineage"
 )
 
-// linkRest is what of a link has no column of its own.
-type linkRest struct {
+// caller is what a link says of whoever was given the credentials.
+type caller struct {
 	EventName string        `json:"n"`
-	Session   string        `json:"s,omitempty"`
 	Chain     []lineage.Hop `json:"c"`
 	Rooted    string        `json:"r,omitempty"`
 	How       string        `json:"h,omitempty"`
 }
 
-func encodeLink(l *lineage.Link) string {
-	b, err := json.Marshal(linkRest{l.EventName, l.Session, l.Chain, l.Rooted, l.How})
+func encodeCaller(l *lineage.Link) string {
+	b, err := json.Marshal(caller{l.EventName, l.Chain, l.Rooted, l.How})
 	if err != nil {
 		panic(err) // texts and lists of texts always marshal
 	}
 	return string(b)
+}
+
+func decodeCaller(text []byte) (c caller, err error) {
+	if err := json.Unmarshal(text, &c); err != nil {
+		return c, errors.Join(ErrDamaged, err)
+	}
+	return c, nil
 }
 
 // sortable maps a hash to an integer of the same order.
@@ -37,11 +43,10 @@ func sortable(hash uint64) int64 { return int64(hash ^ 1<<63) }
 func unsortable(n int64) uint64 { return uint64(n) ^ 1<<63 }
 
 var insertLinks = inserting{
-	into: "lineage_links (node, account_id, event_id, major, minor, record_hash, event_time_ms, parent, link)", columns: 9,
-	end: `ON CONFLICT DO UPDATE SET major = excluded.major, minor = excluded.minor, record_hash = excluded.record_hash,
-		event_time_ms = excluded.event_time_ms, parent = excluded.parent, link = excluded.link
-		WHERE (excluded.major, excluded.minor, excluded.record_hash) > (major, minor, record_hash) RETURNING node`,
+	into: "lineage_links (node, account_id, event_id, major, minor, record_hash, event_time_ms, parent, session, about)", columns: 10,
 }
+
+var findLinks = lookup{table: "lineage_links", columns: "t.id, t.account_id, t.event_id, t.major, t.minor, t.record_hash", by: []string{"node"}}
 
 var insertUses = inserting{into: "lineage_uses (node, event_date)", columns: 2, end: "ON CONFLICT DO NOTHING"}
 
@@ -65,8 +70,46 @@ func (s *sqlite) RecordLineage(ctx context.Context, b lineage.Batch) error {
 		}); err != nil {
 			return err
 		}
+		if err := tx.namedBy(changed); err != nil {
+			return err
+		}
 		return tx.dirtyUses(changed)
 	})
+}
+
+// namedBy adds the nodes to nodes whose links show a hop that has one of them for
+// its name.
+func (tx *writer) namedBy(nodes map[string]bool) error {
+	names := false
+	for n := range nodes {
+		names = names || lineage.IsNamed(n)
+	}
+	if !names {
+		return nil
+	}
+	// Callers are few, and names change rarely: no index is kept for that.
+	var ids []any
+	err := tx.each("SELECT id, caller FROM lineage_callers", nil, func(scan func(...any) error) error {
+		var id int64
+		var text sql.RawBytes
+		if err := scan(&id, &text); err != nil {
+			return err
+		}
+		c, err := decodeCaller(text)
+		if err == nil && slices.ContainsFunc(c.Chain, func(h lineage.Hop) bool { return nodes[h.Node] }) {
+			ids = append(ids, id)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	for part := range slices.Chunk(ids, 500) {
+		if err := tx.each(in("SELECT DISTINCT node FROM lineage_links WHERE about", len(part)), part, collectNodes(nodes)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // dropReplaced removes links of contents that lost.
@@ -102,28 +145,82 @@ func collectNodes(into map[string]bool) func(scan func(...any) error) error {
 	}
 }
 
+// putLinks adds links, and takes those that are the greater content of an event
+// for lesser ones.
 func (tx *writer) putLinks(links []lineage.Link, changed map[string]bool) error {
-	// In the order of the table: keys are random, and it is larger than what SQLite
-	// keeps of it in memory.
-	sorted := make([]*lineage.Link, len(links))
+	fresh := make([]*lineage.Link, 0, len(links))
+	best := make(map[linkKey]int, len(links))
 	for i := range links {
-		sorted[i] = &links[i]
+		l := &links[i]
+		k := linkKey{l.Node, l.AccountID, l.EventID}
+		if at, ok := best[k]; !ok {
+			best[k] = len(fresh)
+			fresh = append(fresh, l)
+		} else if l.Version.Compare(fresh[at].Version) > 0 {
+			fresh[at] = l
+		}
 	}
-	slices.SortFunc(sorted, func(a, b *lineage.Link) int {
-		return cmp.Or(strings.Compare(a.Node, b.Node), strings.Compare(a.AccountID, b.AccountID), strings.Compare(a.EventID, b.EventID))
-	})
-	args := make([]any, 0, insertLinks.columns*batchSizes[0])
-	return batches(len(sorted), func(from, to int) error {
-		if err := tx.check(); err != nil {
+	// In the order of the index.
+	slices.SortFunc(fresh, func(a, b *lineage.Link) int { return strings.Compare(a.Node, b.Node) })
+	// What is there already, which is little as a rule, is left out.
+	var lesser []any
+	var id, hash int64
+	var account, eventID string
+	var have event.Version
+	err := findLinks.find(tx.each, len(fresh), func(args []any, i int) []any { return append(args, fresh[i].Node) },
+		[]any{&id, &account, &eventID, &have.Major, &have.Minor, &hash}, func(i int) {
+			l := fresh[i]
+			if l == nil || l.AccountID != account || l.EventID != eventID {
+				return
+			}
+			have.Hash = unsortable(hash)
+			if l.Version.Compare(have) <= 0 {
+				fresh[i] = nil
+			} else {
+				lesser = append(lesser, id)
+			}
+		})
+	if err != nil {
+		return err
+	}
+	for _, id := range lesser {
+		if _, err := tx.exec("DELETE FROM lineage_links WHERE id = ?", id); err != nil {
 			return err
 		}
-		args = args[:0]
-		for _, l := range sorted[from:to] {
-			args = append(args, l.Node, l.AccountID, l.EventID, int64(l.Version.Major), int64(l.Version.Minor), sortable(l.Version.Hash),
-				l.EventTime, l.Parent, encodeLink(l))
+	}
+	fresh = slices.DeleteFunc(fresh, func(l *lineage.Link) bool { return l == nil })
+	callers := map[string]int64{}
+	ids := make([]int64, len(fresh))
+	for i, l := range fresh {
+		changed[l.Node] = true
+		if ids[i], err = tx.callerID(encodeCaller(l), callers); err != nil {
+			return err
 		}
-		return tx.each(insertLinks.text(to-from), args, collectNodes(changed))
+	}
+	return tx.insert(&insertLinks, len(fresh), func(args []any, i int) []any {
+		l := fresh[i]
+		return append(args, l.Node, l.AccountID, l.EventID, int64(l.Version.Major), int64(l.Version.Minor), sortable(l.Version.Hash),
+			l.EventTime, l.Parent, l.Session, ids[i])
 	})
+}
+
+type linkKey struct{ node, account, event string }
+
+// callerID returns the row of a caller, which it makes if need be; known are those
+// of this transaction.
+func (tx *writer) callerID(text string, known map[string]int64) (id int64, err error) {
+	id, ok := known[text]
+	if ok {
+		return id, nil
+	}
+	if _, err := tx.exec("INSERT INTO lineage_callers (caller) VALUES (?) ON CONFLICT DO NOTHING", text); err != nil {
+		return 0, err
+	}
+	if err := tx.get("SELECT id FROM lineage_callers WHERE caller = ?", []any{text}, &id); err != nil {
+		return 0, err
+	}
+	known[text] = id
+	return id, nil
 }
 
 // putName keeps a name. Wider bounds matter only where another name is near.
@@ -210,21 +307,21 @@ func (tx *writer) dirtyUses(nodes map[string]bool) error {
 	return tx.markDirty(days)
 }
 
-const linkColumns = "node, account_id, event_id, major, minor, record_hash, event_time_ms, parent, link"
+const linkColumns = "node, account_id, event_id, major, minor, record_hash, event_time_ms, parent, session, caller FROM lineage_links JOIN lineage_callers c ON c.id = about"
 
 func scanLink(scan func(...any) error) (lineage.Link, error) {
 	var l lineage.Link
 	var hash int64
 	var text sql.RawBytes
-	if err := scan(&l.Node, &l.AccountID, &l.EventID, &l.Version.Major, &l.Version.Minor, &hash, &l.EventTime, &l.Parent, &text); err != nil {
+	if err := scan(&l.Node, &l.AccountID, &l.EventID, &l.Version.Major, &l.Version.Minor, &hash, &l.EventTime, &l.Parent, &l.Session, &text); err != nil {
 		return l, err
 	}
 	l.Version.Hash = unsortable(hash)
-	var r linkRest
-	if err := json.Unmarshal(text, &r); err != nil {
-		return l, errors.Join(ErrDamaged, err)
+	c, err := decodeCaller(text)
+	if err != nil {
+		return l, err
 	}
-	l.EventName, l.Session, l.Chain, l.Rooted, l.How = r.EventName, r.Session, r.Chain, r.Rooted, r.How
+	l.EventName, l.Chain, l.Rooted, l.How = c.EventName, c.Chain, c.Rooted, c.How
 	return l, nil
 }
 
@@ -244,7 +341,7 @@ func (s *sqlite) Lineage(ctx context.Context, nodes []string) (map[string]lineag
 			args = append(args, n)
 		}
 		query := linksOf.get(to-from, func() string {
-			return in("SELECT "+linkColumns+" FROM lineage_links WHERE node", to-from) + " ORDER BY node, account_id, event_id"
+			return in("SELECT "+linkColumns+" WHERE node", to-from) + " ORDER BY node, account_id, event_id"
 		})
 		err := s.read(ctx, "read lineage", query, args, func(scan func(...any) error) error {
 			l, err := scanLink(scan)
@@ -287,7 +384,7 @@ func (s *sqlite) Issued(ctx context.Context, parents []string) ([]lineage.Link, 
 			args = append(args, p)
 		}
 		query := issuedBy.get(to-from, func() string {
-			return in("SELECT "+linkColumns+" FROM lineage_links WHERE parent <> '' AND parent", to-from)
+			return in("SELECT "+linkColumns+" WHERE parent <> '' AND parent", to-from)
 		})
 		return s.read(ctx, "read lineage", query, args, func(scan func(...any) error) error {
 			l, err := scanLink(scan)

@@ -71,6 +71,13 @@ func (m *Mem) RecordLineage(ctx context.Context, b lineage.Batch) error {
 		for _, u := range b.Uses {
 			inner(&l.uses, u.Node)[u.Date] = true
 		}
+		for node, links := range l.links {
+			for _, link := range links {
+				if slices.ContainsFunc(link.Chain, func(h lineage.Hop) bool { return changed[h.Node] && lineage.IsNamed(h.Node) }) {
+					changed[node] = true
+				}
+			}
+		}
 		days := map[event.Date]bool{}
 		next := slices.Collect(maps.Keys(changed))
 		for len(next) > 0 {

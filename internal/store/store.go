@@ -160,8 +160,8 @@ type Store interface {
 	// each node, name and source; the bounds widen) and uses (a set); and removes
 	// the links of keys in Replaced whose Version is less than the one given. The
 	// days become dirty on which a node is used of which a link or name came,
-	// changed or went, or one that descends from such a node (Link.Parent to
-	// Link.Node). Uses alone make no day dirty, nor do wider bounds of a node's
+	// changed or went, or one whose links show a hop of that name, or one that
+	// descends from such a node (Link.Parent to Link.Node). Uses alone make no day dirty, nor do wider bounds of a node's
 	// only name.
 	RecordLineage(ctx context.Context, b lineage.Batch) error
 

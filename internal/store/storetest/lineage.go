@@ -100,6 +100,12 @@ func testLineage(t *testing.T, open Open) {
 	n.First, n.Last = 5, 50
 	same(t, "names", about("u"), map[string]lineage.Known{"u": {Names: []lineage.Name{n, m}}})
 
+	// A name that another node's chain shows.
+	person, below := link("p", "", "e20", 1), link("q", "p", "e21", 1)
+	person.Chain[0].Node = lineage.UserNode("d-1", "u")
+	step("links of a user", lineage.Batch{Links: []lineage.Link{person, below}, Uses: slices.Concat(uses("p", 20), uses("q", 21))}, 20, 21)
+	step("the user's name", lineage.Batch{Names: []lineage.Name{{Node: lineage.UserNode("d-1", "u"), Name: "carol", Source: lineage.Given}}}, 20, 21)
+
 	noError(t, s.DropLakeDays(ctx, []event.Date{day0 + 6}))
 	step("a dropped day isn't used any more", lineage.Batch{Names: []lineage.Name{{Node: "u", Name: "bob", Source: lineage.Learned}}}, 7)
 
