@@ -534,8 +534,11 @@ func (w *worker) file(ctx context.Context, i int) error {
 func (im *importer) noise(out *parsed) func(*event.Head) bool {
 	return func(h *event.Head) bool {
 		reason := im.p.Filter.HeadReason(h)
-		if reason == "" || im.p.Rules.MayBeGrave(h.EventSource, h.EventName, h.IdentityType) || issuesByHead(h) {
+		if reason == "" || im.p.Rules.MayBeGrave(h.EventSource, h.EventName, h.IdentityType) {
 			return false
+		}
+		if withLineage && issuesByHead(h) {
+			out.observer().ObserveService(h)
 		}
 		out.drop(h.Filtered(reason))
 		return true

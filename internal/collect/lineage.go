@@ -46,17 +46,21 @@ func (out *parsed) issues(e *event.Event) {
 	if !withLineage || !lineage.Links(e) {
 		return
 	}
+	out.observer().Observe(e, true)
+}
+
+func (out *parsed) observer() *lineage.Observer {
 	if out.lineage == nil {
 		out.lineage = lineage.NewObserver()
 	}
-	out.lineage.Observe(e, true)
+	return out.lineage
 }
 
-// issuesByHead reports whether a filtered event may issue credentials that chains
-// need: a service taking a role. The sessions of its own roles, those linked to
+// issuesByHead reports whether a record that is dropped by its head may issue
+// credentials that chains need: a service taking a role. The sessions of its own roles, those linked to
 // it, say themselves whose they are.
 func issuesByHead(h *event.Head) bool {
-	return withLineage && h.EventSource == "sts.amazonaws.com" && h.EventName == "AssumeRole" && !h.Mentions(filter.ServiceRolePath)
+	return h.EventSource == "sts.amazonaws.com" && h.EventName == "AssumeRole" && !h.Mentions(filter.ServiceRolePath)
 }
 
 // filler returns what sets the actors of a day's events: lake.Input.Fill. nodes

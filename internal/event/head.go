@@ -32,6 +32,21 @@ func (h *Head) Filtered(reason string) Filtered {
 // without characters that JSON escapes is found as it is.
 func (h *Head) Mentions(text string) bool { return bytes.Contains(h.raw, []byte(text)) }
 
+// Raw is the record as it was read, nothing redacted; it is gone with the Head.
+// What is kept of it must have gone through Keep.
+func (h *Head) Raw() []byte { return h.raw }
+
+// Keep copies a text of the record; ok is false for what may be a credential.
+func (h *Head) Keep(text []byte) (s string, ok bool) {
+	if suspicious(text) {
+		return "", false
+	}
+	return h.ids.keep(text), true
+}
+
+// EventID is eventID.
+func (h *Head) EventID() string { return h.ids.keep(h.id) }
+
 // NextUnless is Next, but a record whose Head drop accepts isn't parsed: then
 // dropped is set, and e is empty. Neither function is asked about every record,
 // and neither may keep the Head; of the one that may gets, only IdentityType and

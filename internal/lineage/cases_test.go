@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"github.com/iamtrack/iamtrack/internal/event"
@@ -336,4 +337,27 @@ func TestOrderDoesNotMatter(t *testing.T) {
 			}
 		}
 	})
+}
+
+// What is taken from a record's head alone is what the whole record says.
+func TestObserveService(t *testing.T) {
+	for _, host := range []string{"ec2.amazonaws.com", "lambda.amazonaws.com", "cloudformation.amazonaws.com"} {
+		e := assume(t, "1", 0, caller{"type": "AWSService", "invokedBy": host}, own, "r", "i-0abc", "ASIA1", obj{"recipientAccountId": own})
+		whole := lineage.NewObserver()
+		whole.Observe(&e, true)
+		want := whole.Batch()
+		want.Links[0].Version = event.Version{}
+		raw, err := e.Record()
+		if err != nil {
+			t.Fatal(err)
+		}
+		o, asked := lineage.NewObserver(), 0
+		yes := func(h *event.Head) bool { return true }
+		if _, dropped, err := event.NewParser().ParseUnless(raw, yes, func(h *event.Head) bool { asked++; o.ObserveService(h); return true }); err != nil || !dropped || asked != 1 {
+			t.Fatal(dropped, asked, err)
+		}
+		if d := cmp.Diff(want, o.Batch()); d != "" {
+			t.Errorf("%s: %s", host, d)
+		}
+	}
 }

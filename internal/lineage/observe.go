@@ -120,12 +120,7 @@ func (o *Observer) link(e *event.Event, s *stem) {
 		l.Session = first(text(response, "assumedRoleUser", "arn"), text(response, "federatedUser", "arn"))
 	}
 	if e.IdentityType == "AWSService" {
-		_, session, _ := strings.Cut(l.Session, ":assumed-role/")
-		_, session, _ = strings.Cut(session, "/")
-		l.Chain = []Hop{issuedTo(s.chain[0].Name, session, e.AccountID)}
-		if l.Chain[0].Kind != event.KindService {
-			l.How = "the service names the sessions after what they are for"
-		}
+		l = serviceLink(l, s.chain[0].Name)
 	}
 	if e.IssuedAccessKeyID != "" {
 		l.Node = e.IssuedAccessKeyID
@@ -142,6 +137,39 @@ func (o *Observer) link(e *event.Event, s *stem) {
 			o.links = append(o.links, l)
 		}
 	}
+}
+
+// ObserveService takes the head of a record, which a filter drops, of a service
+// that took a role: what Observe would take from the whole event, but for its
+// Version, at a fraction of the cost.
+func (o *Observer) ObserveService(h *event.Head) {
+	v, err := o.read.p.ParseBytes(h.Raw())
+	if err != nil || v.Get("errorCode") != nil {
+		return
+	}
+	key, okKey := h.Keep(v.GetStringBytes("responseElements", "credentials", "accessKeyId"))
+	session, okSession := h.Keep(v.GetStringBytes("responseElements", "assumedRoleUser", "arn"))
+	host, okHost := h.Keep(v.GetStringBytes("userIdentity", "invokedBy"))
+	if !okKey || !okSession || !okHost || key == "" {
+		return
+	}
+	if host == "" {
+		host, _ = h.Keep(v.GetStringBytes("sourceIPAddress"))
+	}
+	o.links = append(o.links, serviceLink(Link{
+		Node: key, AccountID: h.AccountID, EventID: h.EventID(), EventTime: h.EventTime, EventName: h.EventName, Session: session,
+	}, host))
+}
+
+// serviceLink completes a link of a session that a service took.
+func serviceLink(l Link, host string) Link {
+	_, session, _ := strings.Cut(l.Session, ":assumed-role/")
+	_, session, _ = strings.Cut(session, "/")
+	l.Chain, l.Rooted, l.How = []Hop{issuedTo(host, session, l.AccountID)}, Proven, "the record names the service"
+	if l.Chain[0].Kind != event.KindService {
+		l.How = "the service names the sessions after what they are for"
+	}
+	return l
 }
 
 // Batch returns what was observed since the last call.
