@@ -19,6 +19,7 @@ import (
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/filter"
 	"github.com/iamtrack/iamtrack/internal/lake"
+	"github.com/iamtrack/iamtrack/internal/lineage"
 	"github.com/iamtrack/iamtrack/internal/rule"
 	"github.com/iamtrack/iamtrack/internal/store"
 )
@@ -99,7 +100,24 @@ func Open(ctx context.Context, cfg config.Config, o Options) (_ *App, err error)
 		Store: a.Store, Lake: a.Lake, Rules: a.Rules, Filter: a.Filter, Now: o.Now,
 		HotDays: cfg.HotDays, LakeDays: cfg.LakeDays, Holder: collect.NewHolder(o.Command),
 	}
+	if !a.ReadOnly {
+		if err := a.giveNames(ctx); err != nil {
+			return nil, errors.Join(err, a.Store.Close())
+		}
+	}
 	return a, nil
+}
+
+// giveNames makes the names of users those of the setting identities_file.
+func (a *App) giveNames(ctx context.Context) error {
+	var names []lineage.Name
+	if path := a.Config.IdentitiesFile; path != "" {
+		var err error
+		if names, err = lineage.ReadNames(path); err != nil {
+			return fmt.Errorf("setting identities_file: %w", err)
+		}
+	}
+	return a.Pipeline.GiveNames(ctx, names)
 }
 
 // LakeDir is the folder of the lake.

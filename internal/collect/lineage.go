@@ -2,6 +2,7 @@ package collect
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -147,4 +148,43 @@ func (p *Pipeline) observeDay(ctx context.Context, d event.Date) error {
 		return *dropErr
 	}
 	return p.recordLineage(ctx, o.Batch())
+}
+
+// givenKey is the store's note of what GiveNames was given last: JSON of given.
+const givenKey = "names_given"
+
+type given struct {
+	At    int64          `json:"at"` // ms since the epoch; grows
+	Names []lineage.Name `json:"names"`
+}
+
+// GiveNames makes names those that are given for users, instead of those of the
+// last call. With others than then, the days on which these users acted become
+// dirty.
+func (p *Pipeline) GiveNames(ctx context.Context, names []lineage.Name) error {
+	text, err := p.Store.Meta(ctx, givenKey)
+	if err != nil {
+		return err
+	}
+	var before given
+	if text != "" {
+		if err := json.Unmarshal([]byte(text), &before); err != nil {
+			return fmt.Errorf("read the names of users that were given: %w", err)
+		}
+	}
+	// Of two names the later one counts, whatever the clock says.
+	now := given{At: max(p.Now().UnixMilli(), before.At+1), Names: names}
+	changed := lineage.Replace(before.Names, names, now.At)
+	if len(changed) == 0 {
+		return nil
+	}
+	note, err := json.Marshal(now)
+	if err != nil {
+		return err
+	}
+	// The names before the note: a crash in between gives them once more.
+	if err := p.recordLineage(ctx, lineage.Batch{Names: changed}); err != nil {
+		return err
+	}
+	return p.Store.SetMeta(ctx, givenKey, string(note))
 }

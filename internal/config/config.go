@@ -125,6 +125,10 @@ type Config struct {
 	// read from; see `iamtrack collect --help`. Default: none, which means the
 	// account of the credentials.
 	AccountsFile string
+	// IdentitiesFile (identities_file, IAMTRACK_IDENTITIES_FILE) names users of
+	// Identity Center; see lineage.ReadNames. Default: none, which means the names
+	// that events show.
+	IdentitiesFile string
 	// Organization (organization, --organization) reads from all accounts of the
 	// AWS organization: true or false. Default: false.
 	Organization bool

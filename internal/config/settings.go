@@ -234,6 +234,11 @@ var definitions = []definition{
 		set: func(c *Config, v string) bool { c.AccountsFile = v; return true },
 		get: func(c *Config) string { return c.AccountsFile },
 	}, {
+		key: "identities_file", path: true,
+		allowed: "a CSV or JSON file", meaning: "names of Identity Center's users, by identity store and user id",
+		set: func(c *Config, v string) bool { c.IdentitiesFile = v; return true },
+		get: func(c *Config) string { return c.IdentitiesFile },
+	}, {
 		key: "organization", flag: "organization", deflt: "false",
 		allowed: "true or false", meaning: "read from all accounts of the AWS organization",
 		set: func(c *Config, v string) (ok bool) { c.Organization, ok = parseBool(v); return ok },
