@@ -101,7 +101,7 @@ func csvNames(data []byte) ([]Name, error) {
 
 // storeUser is a user as the Identity Store API describes one (IdentityStore API
 // Reference, User).
-type storeUser struct{ UserId, IdentityStoreId, UserName, DisplayName string } //nolint:revive // the API's names
+type storeUser struct{ UserID, IdentityStoreID, UserName, DisplayName string } // json ignores case
 
 func jsonNames(data []byte) ([]Name, error) {
 	var users []storeUser
@@ -120,7 +120,7 @@ func jsonNames(data []byte) ([]Name, error) {
 	}
 	var names []Name
 	for i, u := range users {
-		n, err := given(u.IdentityStoreId, u.UserId, first(u.UserName, u.DisplayName))
+		n, err := given(u.IdentityStoreID, u.UserID, first(u.UserName, u.DisplayName))
 		if err != nil {
 			return nil, fmt.Errorf("user %d: %w", i+1, err)
 		}
