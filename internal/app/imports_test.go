@@ -26,18 +26,19 @@ var allowed = map[string][]string{
 	"internal/simulate":     {}, // shares nothing with what it tests
 	"internal/filter":       {"internal/event"},
 	"internal/rule":         {"internal/event"},
+	"internal/lineage":      {"internal/event"},
 	"internal/source":       {"internal/awsapi", "internal/event", "internal/inflate"},
 	"internal/lake":         {"internal/event", "internal/fault", "internal/together"},
-	"internal/store":        {"internal/coverage", "internal/event", "internal/fault", "internal/rule", "internal/together"},
+	"internal/store":        {"internal/coverage", "internal/event", "internal/fault", "internal/lineage", "internal/rule", "internal/together"},
 	"internal/query":        {"internal/event"},
 	"internal/query/duckdb": {"internal/event", "internal/lake", "internal/query"},
 	"internal/render":       {"internal/query"},
 	"internal/story":        {"internal/event", "internal/lineage", "internal/query"},
 	"internal/notify":       {"internal/fault", "internal/render", "internal/rule", "internal/store"},
 	"internal/config":       {"internal/filter", "internal/rule"},
-	"internal/collect":      {"internal/coverage", "internal/digest", "internal/event", "internal/fault", "internal/filter", "internal/lake", "internal/rule", "internal/source", "internal/store"},
+	"internal/collect":      {"internal/coverage", "internal/digest", "internal/event", "internal/fault", "internal/filter", "internal/lake", "internal/lineage", "internal/rule", "internal/source", "internal/store"},
 	"internal/lookup":       {"internal/awsapi", "internal/collect", "internal/coverage", "internal/fault", "internal/store"},
-	"internal/app":          {"internal/awsapi", "internal/collect", "internal/config", "internal/coverage", "internal/digest", "internal/event", "internal/filter", "internal/lake", "internal/notify", "internal/rule", "internal/source", "internal/store"},
+	"internal/app":          {"internal/awsapi", "internal/collect", "internal/config", "internal/coverage", "internal/digest", "internal/event", "internal/filter", "internal/lake", "internal/lineage", "internal/notify", "internal/rule", "internal/source", "internal/store"},
 	"internal/cli": {
 		"internal/app", "internal/awsapi", "internal/collect", "internal/config", "internal/coverage", "internal/digest", "internal/event", "internal/lake", "internal/lineage", "internal/lookup", "internal/notify", "internal/permission", "internal/query", "internal/query/duckdb",
 		"internal/render", "internal/rule", "internal/simulate", "internal/simulate/server", "internal/source", "internal/store", "internal/story",
@@ -47,7 +48,7 @@ var allowed = map[string][]string{
 	// The simulated account on the wire.
 	"internal/simulate/server": {"internal/simulate"},
 	// The suites that implementations are held to.
-	"internal/store/storetest": {"internal/coverage", "internal/event", "internal/fault", "internal/rule", "internal/store"},
+	"internal/store/storetest": {"internal/coverage", "internal/event", "internal/fault", "internal/lineage", "internal/rule", "internal/store"},
 	"internal/lake/laketest":   {"internal/event", "internal/fault", "internal/lake"},
 }
 
