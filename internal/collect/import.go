@@ -493,9 +493,15 @@ func (w *worker) file(ctx context.Context, i int) error {
 	}
 	out, records, held, now := im.empty(i), 0, 0, im.p.Now()
 	drop := im.noise(&out)
+	e := new(event.Event) // one for all, since it is large, and most records are noise
 	for {
-		e, raw, dropped, err := w.parser.NextUnless(w.split, im.p.Filter.MayBeNoise, drop)
-		var reject *event.RejectError
+		var (
+			raw     event.Raw
+			dropped bool
+			err     error
+			reject  *event.RejectError
+		)
+		*e, raw, dropped, err = w.parser.NextUnless(w.split, im.p.Filter.MayBeNoise, drop)
 		ended := err != nil && !errors.As(err, &reject)
 		giveUp := !ended && in.foreign && in.judge(raw, held)
 		if ended || giveUp {
@@ -514,7 +520,7 @@ func (w *worker) file(ctx context.Context, i int) error {
 		if err != nil {
 			out.rejected = append(out.rejected, rejected(im.files[i].Path, raw, err, now))
 		} else if !dropped {
-			im.take(&e, &out)
+			im.take(e, &out)
 		}
 		records++
 		held += len(raw.Data)
