@@ -74,6 +74,13 @@ func TestDocsCommands(t *testing.T) {
 		"~/.local/share/iamtrack-demo":         data,
 		"0f5c7b1e-7d1a-4a43-9a3a-7a3f8b1f9c01": alerts[0].EventID,
 	}
+	stdout, _, _ = docRun("sql", "SELECT access_key_id AS key, concat(role_name, '/', session_name) AS session FROM events WHERE access_key_id <> '' AND session_name <> '' ORDER BY event_time DESC, event_id LIMIT 1", "--format", "json")
+	var sessions []struct{ Key, Session string }
+	if err := json.Unmarshal([]byte(stdout), &sessions); err != nil || len(sessions) != 1 {
+		t.Fatalf("the demo has no session: %v\n%s", err, stdout)
+	}
+	own["ASIAIOSFODNN7EXAMPLE"], own["AKIAIOSFODNN7EXAMPLE"], own["deploy/run-71"] = sessions[0].Key, sessions[0].Key, sessions[0].Session
+	own["alice"], own["alice @ 111122223333"] = "m.okafor", "m.okafor @ 111122223333"
 	t.Chdir(home) // for files that commands read and write
 	if err := os.WriteFile("question.sql", []byte("SELECT count(*) AS n FROM events"), 0o600); err != nil {
 		t.Fatal(err)

@@ -71,7 +71,7 @@ and answers questions about them. Start with:
 	complete(root, "format", "table", "json", "csv", "markdown", "parquet")
 
 	root.AddCommand(
-		newDemoCmd(e), newImportCmd(e), newCollectCmd(e), newWaitCmd(e), newDoctorCmd(e), newPermissionsCmd(e), newStatusCmd(e), newEventsCmd(e), newWhoCmd(e), newTimelineCmd(e), newAlertsCmd(e), newRulesCmd(e),
+		newDemoCmd(e), newImportCmd(e), newCollectCmd(e), newWaitCmd(e), newDoctorCmd(e), newPermissionsCmd(e), newStatusCmd(e), newEventsCmd(e), newWhoCmd(e), newTimelineCmd(e), newTraceCmd(e), newAlertsCmd(e), newRulesCmd(e),
 		newQueryCmd(e), newSQLCmd(e), newExportCmd(e), newVerifyCmd(e), newSimulateCmd(e), newConfigCmd(e), newVersionCmd(e),
 	)
 	return root

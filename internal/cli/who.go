@@ -447,7 +447,7 @@ func (e *env) kindText(p story.Person, names map[string]string) string {
 	if text == "" {
 		text = p.Kind
 	}
-	if p.Account != "" {
+	if p.Account != "" && p.Kind != event.KindAccount {
 		text += " of " + named(names, p.Account)
 	}
 	return cut(text, 100)

@@ -58,7 +58,7 @@ var (
 	keyForm       = regexp.MustCompile(`^A[KS]IA[A-Z0-9]{12,124}$`)
 	principalForm = regexp.MustCompile(`^A[A-Z]{3}[A-Z0-9]{12,28}(:.*)?$`)
 	accountForm   = regexp.MustCompile(`^[0-9]{12}$`)
-	eventForm     = regexp.MustCompile(`^(?i:[0-9a-f]{8}-[0-9a-f-]{0,27}|derived-[0-9a-f]{1,32})$`)
+	eventForm     = regexp.MustCompile(`^(?i:[0-9a-f]{8}(-[0-9a-f-]{0,27})?|derived-[0-9a-f]{1,32})$`)
 	addressForm   = regexp.MustCompile(`^[0-9]{1,3}(\.[0-9]{1,3}){3}$`)
 	actionForm    = regexp.MustCompile(`^([a-z0-9-]+):([A-Za-z0-9_*]+)$`)
 	nameForm      = regexp.MustCompile(`^[A-Z*][A-Za-z0-9_*]*$`)
@@ -397,7 +397,7 @@ func (s Subject) Other() (Subject, bool) {
 	switch {
 	case s.As == AsName && !strings.ContainsAny(s.Text, " @/."):
 		s.As = AsEventName
-	case s.As == AsEventName && s.service == "":
+	case s.As == AsEventName && s.service == "", s.As == AsEvent && len(s.Text) == 8:
 		s.As = AsName
 	default:
 		return s, false

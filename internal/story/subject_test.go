@@ -27,6 +27,7 @@ func TestFormsAreRecognised(t *testing.T) {
 		"2001:db8::1":                          story.AsIP,
 		"2001:db8::/32":                        story.AsIP,
 		"0f5c0004-0000-4000-8000-000000000004": story.AsEvent,
+		"0f5c0004":                             story.AsEvent,
 		"0f5c0004-00":                          story.AsEvent,
 		"derived-0123456789abcdef0123456789abcdef": story.AsEvent,
 		"111122223333":      story.AsAccount,
