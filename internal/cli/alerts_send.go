@@ -123,6 +123,11 @@ func runAlertsResend(ctx context.Context, e *env, args []string, channel string)
 	if err := e.needChannels(names...); err != nil {
 		return err
 	}
+	for _, c := range e.config.Channels {
+		if c.Name == channel && c.Off {
+			return withHint(usagef("channel %s is off: nothing is sent there", channel), "take `off` out of its settings, or name another channel")
+		}
+	}
 	return e.changing(ctx, "alerts resend", func(a *app.App) error {
 		ids := make([]string, len(args))
 		for i, id := range args {

@@ -49,7 +49,8 @@ events, stored, late), problems (what could not be read, and why), requests,
 throttled, records, stored, duplicates, conflicts, filtered, rejected, late,
 alerts, seconds, unfinished; with --watch an object for each run, one a line. CSV
 and Markdown are a row for each account and region. The exit code is 3 when
-something could not be read.`,
+something could not be read. An account that can't be asked for its regions in this
+run is named, and read as it was found before.`,
 		Example: `  iamtrack collect
   iamtrack collect --profile security --regions us-east-1,eu-west-1
   iamtrack collect --organization

@@ -16,7 +16,8 @@ type Live struct {
 type Outcome uint8
 
 // Outcomes. A record that others of the batch, or what was stored before, have
-// with the same content is a duplicate.
+// with the same content is a duplicate; filtered records are told by the filter,
+// also when they come again.
 const (
 	Duplicate Outcome = iota
 	Stored
@@ -26,7 +27,8 @@ const (
 	RejectedRecord
 )
 
-// Ingested counts the outcome of Ingest.
+// Ingested counts the outcome of Ingest: each event once, as what it is, and as a
+// duplicate when it came again.
 type Ingested struct {
 	Records, Stored, Duplicates, Conflicts, Filtered, Rejected, NotSelected int64
 	Alerts                                                                  int // new ones
@@ -71,7 +73,11 @@ func (p *Pipeline) Ingest(ctx context.Context, records []Live) (Ingested, error)
 			res.Outcomes[i] = NotSelected
 		}
 	}
-	res.Rejected, res.NotSelected, res.Filtered = int64(len(out.rejected)), out.notSelected, out.service+out.role
+	again, err := p.filteredAgain(ctx, out.filtered)
+	if err != nil {
+		return Ingested{}, err
+	}
+	res.Rejected, res.NotSelected, res.Filtered = int64(len(out.rejected)), out.notSelected, out.service+out.role-again
 	im.held.add(&out)
 	all := im.takeAll()
 	for _, d := range all.days {
@@ -82,6 +88,26 @@ func (p *Pipeline) Ingest(ctx context.Context, records []Live) (Ingested, error)
 		return Ingested{}, err
 	}
 	t := &all.tally
-	res.Stored, res.Duplicates, res.Conflicts, res.Alerts = t.stored, t.duplicates, t.conflicts, t.alerts
+	res.Stored, res.Duplicates, res.Conflicts, res.Alerts = t.stored, t.duplicates+again, t.conflicts, t.alerts
 	return res, nil
+}
+
+// filteredAgain counts the filtered rows that came before, in this batch or an
+// earlier one: whoever reads each stretch several times isn't told of the same
+// noise several times. Rows that have left the hot store count as new.
+func (p *Pipeline) filteredAgain(ctx context.Context, rows []event.Filtered) (again int64, err error) {
+	if len(rows) == 0 {
+		return 0, nil
+	}
+	known, err := p.Store.FindFiltered(ctx, rows)
+	if err != nil {
+		return 0, err
+	}
+	for _, row := range rows {
+		if known[row] {
+			again++
+		}
+		known[row] = true
+	}
+	return again, nil
 }

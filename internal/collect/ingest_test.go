@@ -38,7 +38,15 @@ func TestIngestTellsOutcomes(t *testing.T) {
 	if res.Stored != 0 || res.Duplicates != 1 || res.Conflicts != 1 {
 		t.Fatalf("the same again, and another content: %+v", res)
 	}
-	if s := stateOf(t, p); len(s.Events) != 1 || len(s.Conflicts) != 1 || len(s.Rejected) != 1 || len(s.Filtered) != 1 {
+	again := live(encode(t, rec("two", at, noise)))
+	res, err = p.Ingest(context.Background(), []collect.Live{again, live(encode(t, rec("three", at, noise))), live(encode(t, rec("three", at, noise)))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.Filtered != 1 || res.Duplicates != 2 || res.Outcomes[0] != collect.FilteredOut {
+		t.Fatalf("noise again, and other noise twice: %+v", res)
+	}
+	if s := stateOf(t, p); len(s.Events) != 1 || len(s.Conflicts) != 1 || len(s.Rejected) != 1 || len(s.Filtered) != 2 {
 		t.Fatalf("stored: %+v", s)
 	}
 }

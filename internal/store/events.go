@@ -17,6 +17,12 @@ var (
 		columns: "t.event_date, t.version_major, t.version_minor, t.record_hash",
 	}
 
+	filteredByRow = lookup{
+		table:   "filtered",
+		by:      []string{"event_date", "account_id", "event_time_ms", "event_id", "aws_region", "event_source", "event_name", "reason"},
+		columns: "1",
+	}
+
 	insertEvents = inserting{
 		into:    "events (account_id, event_id, event_date, event_time_ms, version_major, version_minor, record_hash, event)",
 		columns: 8,
@@ -180,6 +186,17 @@ func findEvents(each eachFunc, keys []event.Key, found func(event.Key, Found)) e
 func (s *sqlite) Find(ctx context.Context, keys []event.Key) (map[event.Key]Found, error) {
 	found := map[event.Key]Found{}
 	err := findEvents(s.reading(ctx, "find events"), keys, func(k event.Key, f Found) { found[k] = f })
+	return found, err
+}
+
+// FindFiltered implements Store.
+func (s *sqlite) FindFiltered(ctx context.Context, rows []event.Filtered) (map[event.Filtered]bool, error) {
+	found := map[event.Filtered]bool{}
+	var one int64
+	err := filteredByRow.find(s.reading(ctx, "find filtered events"), len(rows), func(args []any, i int) []any {
+		f := &rows[i]
+		return append(args, int64(f.Date()), f.AccountID, f.EventTime, f.EventID, f.AWSRegion, f.EventSource, f.EventName, f.Reason)
+	}, []any{&one}, func(i int) { found[rows[i]] = true })
 	return found, err
 }
 

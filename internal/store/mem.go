@@ -188,6 +188,19 @@ func (m *Mem) Find(ctx context.Context, keys []event.Key) (map[event.Key]Found, 
 	return found, err
 }
 
+// FindFiltered implements Store.
+func (m *Mem) FindFiltered(ctx context.Context, rows []event.Filtered) (map[event.Filtered]bool, error) {
+	found := map[event.Filtered]bool{}
+	err := m.read(ctx, func() {
+		for _, f := range rows {
+			if _, ok := m.filtered[f]; ok {
+				found[f] = true
+			}
+		}
+	})
+	return found, err
+}
+
 // Event implements Store.
 func (m *Mem) Event(ctx context.Context, key event.Key) (event.Event, error) {
 	var e event.Event

@@ -54,6 +54,7 @@ func TestSQLiteUsesIndexes(t *testing.T) {
 	for query, want := range map[string]string{
 		eventsByKey.text(8):    "SEARCH t USING INDEX sqlite_autoindex_events_1 (account_id=? AND event_id=?)",
 		conflictsByRef.text(8): "SEARCH t USING COVERING INDEX sqlite_autoindex_conflicts_1 (account_id=? AND event_id=? AND record_hash=?)",
+		filteredByRow.text(8):  "SEARCH t USING PRIMARY KEY (event_date=? AND account_id=? AND event_time_ms=? AND event_id=? AND aws_region=? AND event_source=? AND event_name=? AND reason=?)",
 		importedByPath.text(8): "SEARCH t USING PRIMARY KEY (path=?)",
 		"SELECT fact_group FROM facts WHERE account_id = ? AND event_id = ? AND record_hash = ?":                                                      "SEARCH facts USING COVERING INDEX facts_by_content",
 		"SELECT fact FROM facts WHERE fact_group = ?":                                                                                                 "SEARCH facts USING PRIMARY KEY (fact_group=?)",

@@ -46,6 +46,9 @@ type Store interface {
 	// Find returns date and version of those keys that have an event here.
 	Find(ctx context.Context, keys []event.Key) (map[event.Key]Found, error)
 
+	// FindFiltered returns those of the filtered rows that are here.
+	FindFiltered(ctx context.Context, rows []event.Filtered) (map[event.Filtered]bool, error)
+
 	// Event returns the event of a key, or ErrNotFound. The caller owns it.
 	Event(ctx context.Context, key event.Key) (event.Event, error)
 

@@ -118,6 +118,12 @@ func testPutFiltered(t *testing.T, open Open) {
 	rows := []event.Filtered{role, dropped(1), later, dropped(2)}
 	same(t, "all contents stay", all(t, s.DayFiltered(ctx, day0)), rows)
 	clean(t, s)
+	found, err := s.FindFiltered(ctx, append([]event.Filtered{dropped(3), dropped(1, onDay(5)), dropped(9)}, rows...))
+	noError(t, err)
+	same(t, "found", found, map[event.Filtered]bool{role: true, dropped(1): true, later: true, dropped(2): true})
+	found, err = s.FindFiltered(ctx, nil)
+	noError(t, err)
+	same(t, "of none", len(found), 0)
 
 	put(t, s, made(1, onDay(3)), made(2))
 	same(t, "the days of the events", dirty(t, s), []event.Date{day0, day0 + 3})

@@ -144,6 +144,8 @@ func testLeases(t *testing.T, open Open) {
 func each(ctx context.Context, s store.Store, call func(name string, err error)) {
 	_, err := s.Find(ctx, []event.Key{{EventID: "a"}})
 	call("Find", err)
+	_, err = s.FindFiltered(ctx, []event.Filtered{{EventID: "a"}})
+	call("FindFiltered", err)
 	_, err = s.Event(ctx, event.Key{EventID: "a"})
 	call("Event", err)
 	_, err = gather(s.Day(ctx, day0))
