@@ -58,6 +58,10 @@ func TestSimulatedOrganization(t *testing.T) {
 	if err != nil || len(home) != 1 {
 		t.Errorf("%q, %v", home, err)
 	}
+	users, err := s.Own().IdentityCenterUsers(t.Context(), home[0])
+	if err != nil || len(users) < 5 || users[0].StoreID == "" || users[0].UserID == "" || !strings.Contains(users[0].Name, "@") {
+		t.Errorf("%+v, %v", users, err)
+	}
 	accounts, err := s.Organization(t.Context(), "iamtrack-read")
 	if err != nil || len(accounts) != 3 {
 		t.Fatalf("%+v, %v", accounts, err)
@@ -90,7 +94,7 @@ func TestSimulatedOrganization(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	slices.Sort(actions)
-	want := []string{"cloudtrail:LookupEvents", "ec2:DescribeRegions", "organizations:ListAccounts", "sns:Publish", "sso:ListInstances", "sts:AssumeRole", "sts:GetCallerIdentity"}
+	want := []string{"cloudtrail:LookupEvents", "ec2:DescribeRegions", "identitystore:ListUsers", "organizations:ListAccounts", "sns:Publish", "sso:ListInstances", "sts:AssumeRole", "sts:GetCallerIdentity"}
 	if got := slices.Compact(actions); !slices.Equal(got, want) {
 		t.Errorf("actions %q", got)
 	}

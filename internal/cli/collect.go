@@ -14,6 +14,7 @@ import (
 	"github.com/iamtrack/iamtrack/internal/app"
 	"github.com/iamtrack/iamtrack/internal/awsapi"
 	"github.com/iamtrack/iamtrack/internal/collect"
+	"github.com/iamtrack/iamtrack/internal/lineage"
 	"github.com/iamtrack/iamtrack/internal/lookup"
 	"github.com/iamtrack/iamtrack/internal/notify"
 	"github.com/iamtrack/iamtrack/internal/render"
@@ -124,6 +125,13 @@ func (e *env) collectorOf(ctx context.Context, a *app.App, accounts []*awsapi.Ac
 	c := &lookup.Collector{
 		Store: a.Store, Ingest: a.Pipeline.Ingest, Holder: collect.NewHolder("collect"), Sources: e.config.Sources,
 		Rate: e.config.RequestRate,
+		Users: func(ctx context.Context, users []awsapi.DirectoryUser) error {
+			names := make([]lineage.Name, len(users))
+			for i, u := range users {
+				names[i] = lineage.Name{Node: lineage.UserNode(u.StoreID, u.UserID), Name: u.Name, Source: lineage.Directory}
+			}
+			return a.Pipeline.LearnNames(ctx, names)
+		},
 	}
 	var names []store.AccountName
 	for _, acc := range accounts {

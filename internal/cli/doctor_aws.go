@@ -201,12 +201,25 @@ func (d *doctor) identityCenter(ctx context.Context, a *awsapi.Account, id strin
 	switch {
 	case len(home) > 0:
 		d.add(name, checkOK, id, "Identity Center is in "+listed(home), "")
+		d.users(ctx, a, id, home[0])
 	case err != nil:
 		d.failure(name, checkWarning, id, err)
 		d.alsoDo("without, its events are looked for in every region")
 	default:
 		d.add(name, checkOK, id, "no Identity Center here", "")
 	}
+}
+
+// users tells whether the users of Identity Center can be named.
+func (d *doctor) users(ctx context.Context, a *awsapi.Account, id, region string) {
+	const name = "identitystore:ListUsers"
+	users, err := a.IdentityCenterUsers(ctx, region)
+	if err != nil {
+		d.failure(name, checkWarning, id, err)
+		d.alsoDo("without, users are named by their sessions, or by the setting identities_file")
+		return
+	}
+	d.add(name, checkOK, id, count(len(users), "user")+" of Identity Center can be named", "")
 }
 
 // quota tells whether others use CloudTrail's quota so much that a slow sequence

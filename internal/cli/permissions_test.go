@@ -54,10 +54,10 @@ func policyCases(accountsFile string) []policyCase {
 	}
 	return []policyCase{
 		{name: "collect", args: []string{"collect"}, runs: both("collect")},
-		{name: "collect-regions", args: []string{"collect", "--regions", "us-east-1"}, runs: []policyRun{{args: []string{"collect", "--regions", "us-east-1"}}}},
+		{name: "collect-regions", args: []string{"collect", "--regions", "us-east-1,eu-west-1"}, runs: []policyRun{{args: []string{"collect", "--regions", "us-east-1,eu-west-1"}}}},
 		{name: "collect-organization", args: []string{"collect", "--organization"}, member: true, runs: both("collect", "--organization")},
 		{name: "collect-accounts", args: []string{"collect", "--accounts", accountsFile}, member: true, runs: both("collect", "--accounts", accountsFile)},
-		{name: "collect-topic", args: []string{"collect", "--regions", "us-east-1"}, settings: topicSettings, runs: []policyRun{{args: []string{"collect", "--regions", "us-east-1"}}}},
+		{name: "collect-topic", args: []string{"collect", "--regions", "us-east-1,eu-west-1"}, settings: topicSettings, runs: []policyRun{{args: []string{"collect", "--regions", "us-east-1,eu-west-1"}}}},
 		{name: "wait", args: []string{"wait"}, runs: nothing()},
 		{name: "wait-organization", args: []string{"wait", "--organization"}, member: true, runs: nothing("--organization")},
 		{name: "wait-topic", args: []string{"wait", "--regions", "us-east-1"}, settings: topicSettings, runs: []policyRun{

@@ -188,3 +188,31 @@ func (p *Pipeline) GiveNames(ctx context.Context, names []lineage.Name) error {
 	}
 	return p.Store.SetMeta(ctx, givenKey, string(note))
 }
+
+// LearnNames keeps names that a directory gives. Those that are the newest of
+// their node already change nothing.
+func (p *Pipeline) LearnNames(ctx context.Context, names []lineage.Name) error {
+	nodes := make([]string, len(names))
+	for i := range names {
+		nodes[i] = names[i].Node
+	}
+	known, err := p.Store.Lineage(ctx, nodes)
+	if err != nil {
+		return err
+	}
+	var b lineage.Batch
+	for _, n := range names {
+		var have lineage.Name
+		for _, k := range known[n.Node].Names {
+			if k.Source == n.Source && k.Last >= have.Last {
+				have = k
+			}
+		}
+		if have.Name != n.Name {
+			n.First = max(p.Now().UnixMilli(), have.Last+1)
+			n.Last = n.First
+			b.Names = append(b.Names, n)
+		}
+	}
+	return p.recordLineage(ctx, b)
+}

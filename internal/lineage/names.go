@@ -11,8 +11,11 @@ import (
 	"strings"
 )
 
-// Given is the Source of names from a file of the user's.
-const Given = "file"
+// Sources of names that come before Learned ones, the first before the second.
+const (
+	Given     = "file"          // of the user's
+	Directory = "identitystore" // AWS's, as it was when it was asked
+)
 
 // ReadNames reads how users of Identity Center are called, from a file of one of
 // these forms, told by its content:

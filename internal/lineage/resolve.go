@@ -337,8 +337,10 @@ func nameAt(names []Name, ms int64) (name string, many bool) {
 	var given, learned *Name
 	for i := range names {
 		switch n := &names[i]; {
+		case n.Source == Given && !newest(names, n):
+		case n.Source != Learned && n.Name == "":
 		case n.Source != Learned:
-			if given == nil || cmp.Or(cmp.Compare(n.Last, given.Last), strings.Compare(n.Source, given.Source), strings.Compare(n.Name, given.Name)) > 0 {
+			if given == nil || before(n, given) {
 				given = n
 			}
 		case learned == nil:
@@ -351,12 +353,27 @@ func nameAt(names []Name, ms int64) (name string, many bool) {
 		}
 	}
 	switch {
-	case given != nil && given.Name != "":
+	case given != nil:
 		return given.Name, false
 	case learned != nil:
 		return learned.Name, many
 	}
 	return "", false
+}
+
+// before reports whether a name that was given goes before another one: that of
+// the user's file, else the newest.
+func before(a, b *Name) bool {
+	if file := a.Source == Given; file != (b.Source == Given) {
+		return file
+	}
+	return cmp.Or(-cmp.Compare(a.Last, b.Last), strings.Compare(a.Source, b.Source), strings.Compare(a.Name, b.Name)) < 0
+}
+
+// newest reports whether no name of the same source is newer: older ones in the
+// user's file are void, even if the newest is that there is none.
+func newest(names []Name, n *Name) bool {
+	return !slices.ContainsFunc(names, func(o Name) bool { return o.Source == n.Source && o.Last > n.Last })
 }
 
 // abroad marks hops of other accounts than the event's: names are unique in one

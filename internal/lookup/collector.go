@@ -40,6 +40,8 @@ type Account interface {
 	// IdentityCenterRegions tells in which of the regions IAM Identity Center has
 	// an instance; with an error, some could not be asked.
 	IdentityCenterRegions(ctx context.Context, regions []string) ([]string, error)
+	// IdentityCenterUsers lists the users of the instance in a region.
+	IdentityCenterUsers(ctx context.Context, region string) ([]awsapi.DirectoryUser, error)
 	// Lookup asks for one page of the event history.
 	Lookup(ctx context.Context, region string, in awsapi.LookupInput) (awsapi.Page, error)
 }
@@ -64,6 +66,9 @@ type Collector struct {
 	// Rate is how many requests a second may be sent in each account and region;
 	// 0: PermittedRate. Less leaves more to others who ask CloudTrail.
 	Rate float64
+	// Users, when set, takes the users of an Identity Center that was found, who
+	// are listed where that is permitted.
+	Users func(context.Context, []awsapi.DirectoryUser) error
 	// Progress, when set, is called about twice a second, and at the end.
 	Progress func(Progress)
 
@@ -314,6 +319,9 @@ func (c *Collector) discover(ctx context.Context, a Account) (discovered, error)
 			return d, err
 		}
 	}
+	if err := c.nameUsers(ctx, a, sso); err != nil {
+		return d, err
+	}
 	had, serr := c.identityCenterBefore(ctx, caller.AccountID)
 	if serr != nil {
 		return d, serr
@@ -338,6 +346,27 @@ func (c *Collector) discover(ctx context.Context, a Account) (discovered, error)
 	}
 	c.known[a] = d
 	return d, nil
+}
+
+// nameUsers hands on who the users of Identity Center are. Names are a help, so
+// that they can't be listed is no problem; doctor tells of it.
+func (c *Collector) nameUsers(ctx context.Context, a Account, regions []string) error {
+	if c.Users == nil {
+		return nil
+	}
+	for _, region := range regions {
+		users, err := a.IdentityCenterUsers(ctx, region)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err != nil || len(users) == 0 {
+			continue
+		}
+		if err := c.Users(ctx, users); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *run) problem(p Problem) {

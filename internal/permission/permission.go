@@ -80,6 +80,9 @@ func Caller(command string, o Options) (Document, error) {
 	case Collect, Wait, Doctor:
 		if o.Own {
 			list = append(list, history(command, o)...)
+			if command != Wait { // Identity Center is the caller's own account's
+				list = append(list, permit("NameUsers", []string{"*"}, "identitystore:ListUsers"))
+			}
 		}
 		list = append(list, accounts(o)...)
 	case Import:

@@ -160,9 +160,7 @@ func (w *World) Truth() *Truth {
 	for _, a := range w.accounts {
 		t.Accounts = append(t.Accounts, AccountTruth{a.id, a.name})
 	}
-	for _, p := range w.people {
-		t.People = append(t.People, Person{p.name, p.email, p.userName, p.userID, p.saml})
-	}
+	t.People = w.People()
 	t.Events = func(yield func(EventTruth) bool) {
 		w.walk(w.start, w.end, func(plans []*plan) bool {
 			for _, p := range plans {
@@ -174,6 +172,15 @@ func (w *World) Truth() *Truth {
 		})
 	}
 	return t
+}
+
+// People returns the members of staff who come through Identity Center or SAML.
+func (w *World) People() []Person {
+	var out []Person
+	for _, p := range w.people {
+		out = append(out, Person{p.name, p.email, p.userName, p.userID, p.saml})
+	}
+	return out
 }
 
 func (w *World) count() {

@@ -9,7 +9,8 @@
 //   - STS: GetCallerIdentity, AssumeRole; EC2: DescribeRegions; IAM:
 //     SimulatePrincipalPolicy; SNS: Publish (query protocols);
 //   - Account: ListRegions (REST JSON); Organizations: DescribeOrganization,
-//     ListAccounts; IAM Identity Center: ListInstances (JSON 1.1);
+//     ListAccounts; IAM Identity Center: ListInstances, and its identity
+//     store: ListUsers (JSON 1.1);
 //   - S3: ListObjectsV2, ListObjects, GetObject, HeadObject, HeadBucket,
 //     GetBucketLocation (REST XML, path style and virtual host style).
 //

@@ -62,3 +62,38 @@ func (s *Server) sso(q *request) (reply, *apiError) {
 	}
 	return jsonReply(kindJSON11, map[string]any{"Instances": list})
 }
+
+// identityStore answers the Identity Store, in the account and region of the one
+// instance of IAM Identity Center (Identity Store API Reference, "ListUsers").
+func (s *Server) identityStore(q *request) (reply, *apiError) {
+	if q.operation != "ListUsers" {
+		return reply{}, unknownOperation(q)
+	}
+	var in struct {
+		IdentityStoreId string //nolint:revive // the API's name
+		MaxResults      int
+		NextToken       string
+	}
+	if e := parse(q, &in); e != nil {
+		return reply{}, e
+	}
+	d := s.world.IdentityCenter()
+	if q.region != d.Region || slices.Index(s.world.Accounts(), q.account) != 0 || in.IdentityStoreId != d.StoreID {
+		return reply{}, &apiError{400, "ResourceNotFoundException", "IDENTITY_STORE not found"}
+	}
+	list := []any{}
+	for _, p := range s.world.People() {
+		if !p.SAML {
+			list = append(list, map[string]any{"UserId": p.UserID, "IdentityStoreId": d.StoreID, "UserName": p.Email, "DisplayName": p.Name})
+		}
+	}
+	page, next, e := paged(list, in.NextToken, in.MaxResults, 50)
+	if e != nil {
+		return reply{}, e
+	}
+	out := map[string]any{"Users": page}
+	if next != "" {
+		out["NextToken"] = next
+	}
+	return jsonReply(kindJSON11, out)
+}

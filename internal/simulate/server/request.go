@@ -108,7 +108,7 @@ func securityToken(r *http.Request) string {
 // serviceOf guesses the service of a request that is not signed, so that it is
 // refused in its own protocol.
 func serviceOf(r *http.Request, target string) string {
-	for prefix, service := range map[string]string{"com.amazonaws.cloudtrail": "cloudtrail", "CloudTrail_": "cloudtrail", "AWSOrganizations": "organizations", "SWBExternalService": "sso"} {
+	for prefix, service := range map[string]string{"com.amazonaws.cloudtrail": "cloudtrail", "CloudTrail_": "cloudtrail", "AWSOrganizations": "organizations", "SWBExternalService": "sso", "AWSIdentityStore": "identitystore"} {
 		if strings.HasPrefix(target, prefix) {
 			return service
 		}

@@ -207,5 +207,6 @@ var operations = map[string]func(*Server, *request) (reply, *apiError){
 	"account":       (*Server).accountAPI,
 	"organizations": (*Server).organizations,
 	"sso":           (*Server).sso,
+	"identitystore": (*Server).identityStore,
 	"s3":            (*Server).s3,
 }

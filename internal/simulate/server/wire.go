@@ -21,7 +21,7 @@ const (
 )
 
 var protocols = map[string]protocol{
-	"cloudtrail": awsJSON, "organizations": awsJSON, "sso": awsJSON,
+	"cloudtrail": awsJSON, "organizations": awsJSON, "sso": awsJSON, "identitystore": awsJSON,
 	"sts": awsQuery, "iam": awsQuery, "sns": awsQuery, "ec2": ec2Query,
 	"account": restJSON, "s3": restXML,
 }
