@@ -379,14 +379,15 @@ func (e *env) timelineText(v *timelineView, found story.Found, names map[string]
 	t.line(sum)
 	told := map[string]bool{}
 	for i := range v.life.Sessions {
-		e.sessionText(t, &v.life.Sessions[i], names, told)
+		e.sessionText(t, &v.life.Sessions[i], names, told, "")
 	}
 	return t.String()
 }
 
 // sessionText is a session: how it came in, then what was done. told are the
-// alerts that were named already: some have many events.
-func (e *env) sessionText(t *page, s *story.Session, names map[string]string, told map[string]bool) {
+// alerts that were named already: some have many events. Events of the alert this
+// are marked; "" is none.
+func (e *env) sessionText(t *page, s *story.Session, names map[string]string, told map[string]bool, this string) {
 	head := e.timeText(s.From)
 	if s.To > s.From {
 		head += " – " + e.shortTime(s.To, s.From)
@@ -435,6 +436,9 @@ func (e *env) sessionText(t *page, s *story.Session, names map[string]string, to
 		}
 		if len(l.news) > 0 {
 			text += "  " + e.paint(render.Cyan, strings.Join(l.news, ", "))
+		}
+		if slices.ContainsFunc(l.risks, func(r story.Risk) bool { return r.ID == this }) {
+			text += "  " + e.paint(render.Cyan, "◀ this alert")
 		}
 		t.line(strings.TrimRight(text, " "))
 		for _, r := range l.risks {

@@ -40,8 +40,8 @@ var accountKinds = []string{
 // abroadForm ends the name of an actor of another account than the record's.
 var abroadForm = regexp.MustCompile(` @ [0-9]{12}$`)
 
-// personOf reads the columns of a record.
-func personOf(kind, actor, account string) Person {
+// PersonOf reads the actor of a record of an account.
+func PersonOf(kind, actor, account string) Person {
 	p := Person{Kind: kind, Name: actor}
 	if !slices.Contains(accountKinds, kind) {
 		return p
@@ -53,7 +53,7 @@ func personOf(kind, actor, account string) Person {
 	return p
 }
 
-// personColumns are personOf in SQL: columns kind, person and home.
+// personColumns are PersonOf in SQL: columns kind, person and home.
 var personColumns = func() string {
 	kinds := "actor_kind IN ('" + strings.Join(accountKinds, "', '") + "')"
 	far := "regexp_like(actor, ' @ [0-9]{12}$')"

@@ -65,7 +65,7 @@ type Node struct {
 
 // is makes the node that of a hop.
 func (n *Node) is(h lineage.Hop) {
-	p := personOf(h.Kind, h.Name, h.AccountID)
+	p := PersonOf(h.Kind, h.Name, h.AccountID)
 	n.Kind, n.Name, n.Account, n.ARN = h.Kind, p.Name, cmp.Or(p.Account, h.AccountID), h.ARN
 }
 

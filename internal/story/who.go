@@ -300,7 +300,7 @@ func (t *Teller) certainty(ctx context.Context, a *Answer) error {
 		if err != nil {
 			return err
 		}
-		if got := personOf(r.Kind, r.Actor, e.AccountID); got != a.Person() {
+		if got := PersonOf(r.Kind, r.Actor, e.AccountID); got != a.Person() {
 			// Somebody reads while a late link is on its way into the lake.
 			r.Certainty, r.Reason = lineage.Unknown, "what is known by now names "+got.String()+"; the lake's file of that day is older"
 		}
