@@ -17,6 +17,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,7 +62,7 @@ func run(ctx context.Context) error {
 		events = flag.Int("events", 1_000_000, "simulated events of the import and of the first query run")
 		large  = flag.Int("large", 10_000_000, "simulated events of the large run; 0 leaves it out")
 		pairs  = flag.Int("pairs", 3, "how often each pair is run")
-		only   = flag.String("only", "", "only this step of the first run: imports, bytes, memory, queries, interactive or collection")
+		only   = flag.String("only", "", "only this step: imports, bytes, memory, queries or interactive (of the first run), collection, daily or large")
 		dir    = flag.String("dir", "", "scratch folder, kept (default: a temporary one, removed)")
 	)
 	flag.Parse()
@@ -104,52 +105,50 @@ func (b *bench) build() error {
 
 func (b *bench) all() error {
 	b.head()
-	if b.only == "collection" {
-		return b.collection()
-	}
-	small, err := b.world("events", b.events, 730)
-	if err != nil {
-		return err
-	}
-	for _, step := range []struct {
-		name string
-		run  func(world) error
-	}{{"imports", b.imports}, {"bytes", b.bytesPerEvent}, {"memory", b.memory}, {"queries", b.queries}, {"interactive", b.interactive}} {
-		if b.only != "" && b.only != step.name {
-			continue
+	if b.only == "" || slices.Contains([]string{"imports", "bytes", "memory", "queries", "interactive"}, b.only) {
+		small, err := b.world("events", b.events, 730)
+		if err != nil {
+			return err
 		}
-		if err := step.run(small); err != nil {
+		for _, step := range []struct {
+			name string
+			run  func(world) error
+		}{{"imports", b.imports}, {"bytes", b.bytesPerEvent}, {"memory", b.memory}, {"queries", b.queries}, {"interactive", b.interactive}} {
+			if b.only != "" && b.only != step.name {
+				continue
+			}
+			if err := step.run(small); err != nil {
+				return err
+			}
+		}
+	}
+	if b.only == "" || b.only == "collection" {
+		if err := b.collection(); err != nil {
 			return err
 		}
 	}
-	if b.only != "" {
-		return nil
+	if b.only == "" || b.only == "daily" {
+		if err := b.imported("daily", 365_000, 3650, b.interactive); err != nil {
+			return err
+		}
 	}
-	if err := b.collection(); err != nil {
-		return err
+	if b.large > 0 && (b.only == "" || b.only == "large") {
+		return b.imported("large", b.large, 730, b.queries, b.interactive, b.memory)
 	}
-	daily, err := b.world("daily", 365_000, 3650)
+	return nil
+}
+
+// imported runs steps over a world that was imported once.
+func (b *bench) imported(name string, events, days int, steps ...func(world) error) error {
+	w, err := b.world(name, events, days)
 	if err != nil {
 		return err
 	}
-	if err := b.importOnce(daily); err != nil {
+	if err := b.importOnce(w); err != nil {
 		return err
 	}
-	if err := b.interactive(daily); err != nil {
-		return err
-	}
-	if b.large == 0 {
-		return nil
-	}
-	large, err := b.world("large", b.large, 730)
-	if err != nil {
-		return err
-	}
-	if err := b.importOnce(large); err != nil {
-		return err
-	}
-	for _, step := range []func(world) error{b.queries, b.interactive} {
-		if err := step(large); err != nil {
+	for _, step := range steps {
+		if err := step(w); err != nil {
 			return err
 		}
 	}
