@@ -20,14 +20,13 @@ var allowed = map[string][]string{
 	"internal/coverage":     {}, // what was read: pure
 	"internal/together":     {}, // calls that are shared
 	"internal/awsapi":       {}, // all that talks to AWS
-	"internal/inflate":      {}, // gzip with libdeflate
 	"internal/digest":       {},
 	"internal/permission":   {},
 	"internal/simulate":     {}, // shares nothing with what it tests
 	"internal/filter":       {"internal/event"},
 	"internal/rule":         {"internal/event"},
 	"internal/lineage":      {"internal/event"},
-	"internal/source":       {"internal/awsapi", "internal/event", "internal/inflate"},
+	"internal/source":       {"internal/awsapi", "internal/event"},
 	"internal/lake":         {"internal/event", "internal/fault", "internal/together"},
 	"internal/store":        {"internal/coverage", "internal/event", "internal/fault", "internal/lineage", "internal/rule", "internal/together"},
 	"internal/query":        {"internal/event"},

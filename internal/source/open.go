@@ -4,17 +4,17 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
-
-	"github.com/iamtrack/iamtrack/internal/inflate"
 )
 
 // Limits of decompression. Trail files unpack to 10 to 40 times their size; a
@@ -121,8 +121,7 @@ func (u *unpacker) small(r io.Reader) []byte {
 	n, err := io.ReadFull(r, u.packed)
 	all := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 	if packed := u.packed[:n]; all && bytes.HasPrefix(packed, gzipMagic) {
-		var ok bool
-		if u.unpacked, ok = inflate.Gzip(u.unpacked, packed, smallUnpacked); ok {
+		if u.unzip(packed, smallUnpacked) {
 			return u.unpacked
 		}
 	}
@@ -132,6 +131,33 @@ func (u *unpacker) small(r io.Reader) []byte {
 	}
 	u.in.Reset(io.MultiReader(bytes.NewReader(u.packed[:n]), rest))
 	return nil
+}
+
+// unzip unpacks a whole gzip file into unpacked. It reports false for one that is
+// damaged, or that unpacks to more than limit bytes.
+func (u *unpacker) unzip(packed []byte, limit int) bool {
+	if err := u.gzip.Reset(bytes.NewReader(packed)); err != nil {
+		return false
+	}
+	out := u.unpacked[:0]
+	// The size at the end is of the last member only, and may be a lie.
+	if size := int(binary.LittleEndian.Uint32(packed[len(packed)-4:])); size < limit && size >= cap(out) {
+		out = make([]byte, 0, size+1)
+	}
+	for {
+		if len(out) == cap(out) {
+			out = slices.Grow(out, max(4096, len(out)))
+		}
+		n, err := u.gzip.Read(out[len(out):cap(out)])
+		out = out[:len(out)+n]
+		u.unpacked = out
+		if len(out) > limit || err != nil && !errors.Is(err, io.EOF) {
+			return false
+		}
+		if err != nil {
+			return true
+		}
+	}
 }
 
 // failed is what is read after a failure.
