@@ -3,6 +3,7 @@ package collect_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/lake"
 	"github.com/iamtrack/iamtrack/internal/lineage"
+	"github.com/iamtrack/iamtrack/internal/simulate"
 	"github.com/iamtrack/iamtrack/internal/store"
 )
 
@@ -233,5 +235,65 @@ func TestLineageIsLearnedOnce(t *testing.T) {
 	}
 	if days, _ := written(t, fresh, bucket); days != 0 {
 		t.Errorf("again: %d days written", days)
+	}
+}
+
+// However a simulated organization arrives (shuffled, split, some of it twice,
+// exports in between), each event in the lake has the actor and chain that its
+// links give when all are known at once, which package lineage holds against the
+// declared truth.
+func TestLakeHasTheActorsOfAllLinks(t *testing.T) {
+	w, err := simulate.New(simulate.Config{Seed: 11, Days: 10, Events: 6000, End: now.Truncate(24 * time.Hour)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := newPipeline(t)
+	var lines [][]byte
+	want := map[string]string{}
+	all, o, parser := store.OpenMem(), lineage.NewObserver(), event.NewParser()
+	var events []event.Event
+	for r := range w.Events() {
+		lines = append(lines, r.JSON)
+		e, err := parser.Parse(r.JSON)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.Observe(&e, p.Filter.Reason(&e) != "")
+		events = append(events, e)
+	}
+	if err := all.RecordLineage(t.Context(), o.Batch()); err != nil {
+		t.Fatal(err)
+	}
+	r := lineage.NewResolver(all)
+	for i := range events {
+		if err := r.Fill(t.Context(), &events[i]); err != nil {
+			t.Fatal(err)
+		}
+		want[events[i].EventID] = events[i].ActorChain
+	}
+	rnd := rand.New(rand.NewPCG(1, 2))
+	rnd.Shuffle(len(lines), func(i, j int) { lines[i], lines[j] = lines[j], lines[i] })
+	for n, part := range slices.Collect(slices.Chunk(lines, len(lines)/5)) {
+		path := writeLines(t, filepath.Join(t.TempDir(), "part.jsonl"), append(part, lines[:len(lines)/20]...)...)
+		if _, err := p.Import(t.Context(), collect.ImportOptions{Paths: []string{path}}); err != nil {
+			t.Fatal(err)
+		}
+		if n%2 == 0 {
+			if _, err := p.Export(t.Context(), collect.ExportOptions{Wait: true}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if _, err := p.Export(t.Context(), collect.ExportOptions{Wait: true}); err != nil {
+		t.Fatal(err)
+	}
+	got := chains(t, p)
+	if len(got) < 800 {
+		t.Errorf("%d events in the lake", len(got))
+	}
+	for id, chain := range got {
+		if chain != want[id] {
+			t.Errorf("event %s: %q, want %q", id, chain, want[id])
+		}
 	}
 }
