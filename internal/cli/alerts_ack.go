@@ -55,11 +55,11 @@ func runAlertsAck(ctx context.Context, e *env, o ackOptions, args []string) erro
 				return err
 			}
 		}
-		names, err := accountNames(ctx, a)
+		list, err := a.Store.AccountNames(ctx)
 		if err != nil {
 			return err
 		}
-		return e.printAlerts(alerts, names, nil)
+		return e.printAlerts(alerts, accountNames(list), nil)
 	})
 }
 

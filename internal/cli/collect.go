@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -120,6 +121,9 @@ func (e *env) collector(ctx context.Context, a *app.App) (*lookup.Collector, err
 	return e.collectorOf(ctx, a, accounts)
 }
 
+// toCollect is the source of the names of accounts that collection was to read.
+const toCollect = "collect"
+
 // collectorOf makes the collector of some accounts, and notes their names.
 func (e *env) collectorOf(ctx context.Context, a *app.App, accounts []*awsapi.Account) (*lookup.Collector, error) {
 	c := &lookup.Collector{
@@ -133,12 +137,19 @@ func (e *env) collectorOf(ctx context.Context, a *app.App, accounts []*awsapi.Ac
 			return a.Pipeline.LearnNames(ctx, names)
 		},
 	}
+	known, err := a.Store.AccountNames(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var names []store.AccountName
 	for _, acc := range accounts {
 		c.Accounts = append(c.Accounts, acc)
-		if s := acc.Spec(); s.Name != "" && s.AccountID != "" {
-			names = append(names, store.AccountName{AccountID: s.AccountID, Name: s.Name, Source: "collect", Seen: e.now().UTC()})
+		s := acc.Spec()
+		if s.AccountID == "" {
+			continue
 		}
+		name := cmp.Or(s.Name, accountNames(known)[s.AccountID], s.AccountID) // noted without a name, too: it is to be read
+		names = append(names, store.AccountName{AccountID: s.AccountID, Name: name, Source: toCollect, Seen: e.now().UTC()})
 	}
 	return c, a.Store.PutAccountNames(ctx, names)
 }

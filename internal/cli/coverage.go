@@ -17,6 +17,7 @@ import (
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/query"
 	"github.com/iamtrack/iamtrack/internal/render"
+	"github.com/iamtrack/iamtrack/internal/store"
 )
 
 // covered is what collection has read. It is asked for before the data is: what
@@ -24,14 +25,19 @@ import (
 type covered struct {
 	ledgers []*coverage.Ledger // of streams that were ever collected
 	names   map[string]string  // of accounts, by id
+	unread  []string           // accounts that collection was to read, and never has
 }
+
+// unreadWeek is for how long after an account was last asked for an answer tells
+// that nothing of it was ever read.
+const unreadWeek = 7 * 24 * time.Hour
 
 func (e *env) readCovered(ctx context.Context, a *app.App) (*covered, error) {
 	ledgers, err := a.Store.Streams(ctx)
 	if err != nil {
 		return nil, err
 	}
-	names, err := accountNames(ctx, a)
+	list, err := a.Store.AccountNames(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -40,21 +46,41 @@ func (e *env) readCovered(ctx context.Context, a *app.App) (*covered, error) {
 	for _, l := range ledgers {
 		l.Expire(e.now().Unix()) // what CloudTrail dropped since the last run
 	}
-	return &covered{ledgers, names}, nil
+	return &covered{ledgers, accountNames(list), unreadAccounts(list, ledgers)}, nil
 }
 
-func accountNames(ctx context.Context, a *app.App) (map[string]string, error) {
-	list, err := a.Store.AccountNames(ctx)
-	if err != nil {
-		return nil, err
-	}
+func accountNames(list []store.AccountName) map[string]string {
 	names := make(map[string]string, len(list))
 	for _, n := range list {
 		if n.Name != n.AccountID {
 			names[n.AccountID] = n.Name
 		}
 	}
-	return names, nil
+	return names
+}
+
+// unreadAccounts are those that collection was to read of late and that have no
+// stream, because they could never be asked for their regions: no ledger tells of
+// them.
+func unreadAccounts(list []store.AccountName, ledgers []*coverage.Ledger) []string {
+	read := map[string]bool{}
+	for _, l := range ledgers {
+		read[l.Stream.AccountID] = true
+	}
+	var newest time.Time
+	for _, n := range list {
+		if n.Source == toCollect && n.Seen.After(newest) {
+			newest = n.Seen
+		}
+	}
+	var unread []string
+	for _, n := range list {
+		if n.Source == toCollect && !read[n.AccountID] && newest.Sub(n.Seen) < unreadWeek {
+			unread = append(unread, n.AccountID)
+		}
+	}
+	slices.Sort(unread)
+	return unread
 }
 
 // named is an account in a sentence: "prod (111122223333)".
@@ -146,13 +172,47 @@ func (c *covered) answer(e *env, q question) *answerCoverage {
 			}
 		}
 	}
+	var unread []string
+	for _, id := range c.unread {
+		if !q.aboutAccount(id, c.ledgers) {
+			continue
+		}
+		to := e.now().UTC()
+		if !q.until.IsZero() && q.until.Before(to) {
+			to = q.until.UTC()
+		}
+		v.Gaps = append(v.Gaps, coverage.StreamGap{Stream: coverage.Stream{AccountID: id}, To: to, Reason: coverage.Pending, Detail: neverRead})
+		unread = append(unread, c.unreadLine(id))
+	}
 	v.Collected = len(about) > 0
 	v.Until, v.Provisional = unixOrNull(until), unixOrNull(provisional)
-	v.lines = e.gapLines(v.Gaps, about, c.names, 0)
-	if len(c.ledgers) > 0 && len(about) == 0 {
+	v.lines = append(unread, e.gapLines(v.Gaps[:len(v.Gaps)-len(unread)], about, c.names, 0)...)
+	if len(c.ledgers) > 0 && len(about) == 0 && len(unread) == 0 {
 		v.lines = []string{"nothing that was asked for is collected: only imported files tell of it"}
 	}
 	return v
+}
+
+const neverRead = "no run has read anything of the account"
+
+func (c *covered) unreadLine(id string) string {
+	return named(c.names, id) + ": not collected: " + neverRead + ", `iamtrack collect` says why"
+}
+
+// aboutAccount tells whether the answer is about an account of which no stream is
+// known: it may have those that others have.
+func (q *question) aboutAccount(id string, ledgers []*coverage.Ledger) bool {
+	if q.streams == nil {
+		return true
+	}
+	for _, source := range coverage.DefaultSources() {
+		if q.streams(coverage.Stream{AccountID: id, Region: "us-east-1", Source: source}) {
+			return true
+		}
+	}
+	return slices.ContainsFunc(ledgers, func(l *coverage.Ledger) bool {
+		return q.streams(coverage.Stream{AccountID: id, Region: l.Stream.Region, Source: l.Stream.Source})
+	})
 }
 
 // gapLines puts gaps in sentences, at most so many (0: as many as an answer has).

@@ -302,6 +302,66 @@ func TestStatusMessages(t *testing.T) {
 	}
 }
 
+// An account that could never be asked has no stream, and no ledger: answers tell
+// of it all the same, as long as collection is to read it.
+func TestUnreadAccounts(t *testing.T) {
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	s := store.OpenMem()
+	seen := func(id, name, source string, ago time.Duration) {
+		t.Helper()
+		if err := s.PutAccountNames(t.Context(), []store.AccountName{{AccountID: id, Name: name, Source: source, Seen: now.Add(-ago)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seen("111122223333", "prod", toCollect, 0)
+	seen("444455556666", "dev", toCollect, time.Second)
+	seen("777788889999", "777788889999", toCollect, 6*24*time.Hour)
+	seen("012345678901", "left out since", toCollect, 8*24*time.Hour)
+	seen("222222222222", "named only", "test", 0)
+	read := coverage.Stream{AccountID: "111122223333", Region: "eu-west-3", Source: "sts.amazonaws.com"}
+	if err := s.UpdateStream(t.Context(), read, func(l *coverage.Ledger) error {
+		l.Begin(now.Unix())
+		l.Mark(coverage.Read{Span: l.Promised(), Begun: now.Unix(), Ended: now.Unix()})
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	e := &env{now: func() time.Time { return now.Add(time.Minute) }}
+	c, err := e.readCovered(t.Context(), &app.App{Store: s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		filter query.EventFilter
+		want   []string
+	}{
+		"everything":       {query.EventFilter{}, []string{"444455556666", "777788889999"}},
+		"an account":       {query.EventFilter{Accounts: []string{"444455556666"}}, []string{"444455556666"}},
+		"another account":  {query.EventFilter{Accounts: []string{"111122223333"}}, nil},
+		"a region of ours": {query.EventFilter{Regions: []string{"eu-west-3"}}, []string{"444455556666", "777788889999"}},
+		"sign-ins":         {query.EventFilter{Categories: []string{"signin"}}, []string{"444455556666", "777788889999"}},
+	} {
+		v := c.answer(e, question{streams: eventStreams(&test.filter)})
+		var got []string
+		for _, g := range v.Gaps {
+			got = append(got, g.AccountID)
+		}
+		if !slices.Equal(got, test.want) || len(v.lines) != len(got) {
+			t.Errorf("%s: got %q, want %q: %q", name, got, test.want, v.lines)
+		}
+	}
+	v := c.answer(e, question{})
+	if want := "dev (444455556666): not collected: no run has read anything of the account, `iamtrack collect` says why"; v.lines[0] != want {
+		t.Errorf("got %q, want %q", v.lines[0], want)
+	}
+	e.config.Zone = time.UTC
+	page := e.newPage()
+	e.statusStreams(page, c)
+	if !strings.Contains(page.String(), "dev (444455556666): not collected") || strings.Contains(page.String(), "left out") {
+		t.Errorf("status:\n%s", page)
+	}
+}
+
 // The oldest events leave while a first run reads: what is lost of its first
 // seconds is no gap.
 func TestFirstSecondsAreNoGap(t *testing.T) {

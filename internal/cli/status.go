@@ -29,7 +29,8 @@ be parsed.
 
 JSON is one object: events, filtered, rejected, conflicts, late, alerts, messages (by
 channel, then state), accounts, streams (an array of account_id, aws_region,
-event_source, covered, gaps, lag_seconds, last_error and more) and more; with
+event_source, covered, gaps, lag_seconds, last_error and more), unread_accounts (that
+collection was to read, and never has) and more; with
 --rejected an array of objects with file, offset, length, sha256, reason, excerpt,
 seen.`,
 		Example: "  iamtrack status\n  iamtrack status --rejected",
@@ -65,7 +66,7 @@ func runStatus(ctx context.Context, e *env) error {
 		if err != nil {
 			return fmt.Errorf("status: %w", err)
 		}
-		return e.object(statusView{s, last}, func() string { return e.statusText(&s, c, last) })
+		return e.object(statusView{s, last, append([]string{}, c.unread...)}, func() string { return e.statusText(&s, c, last) })
 	})
 }
 
@@ -73,6 +74,8 @@ func runStatus(ctx context.Context, e *env) error {
 type statusView struct {
 	app.Status
 	LastImport *lastImport `json:"last_import"`
+	// Unread are accounts that collection was to read, and never has.
+	Unread []string `json:"unread_accounts"`
 }
 
 func (e *env) statusText(s *app.Status, c *covered, last *lastImport) string {

@@ -31,10 +31,14 @@ type streamsRow struct {
 // statusStreams writes the part of status about collection; nothing when nothing
 // was ever collected.
 func (e *env) statusStreams(t *page, c *covered) {
-	if len(c.ledgers) == 0 {
+	if len(c.ledgers) == 0 && len(c.unread) == 0 {
 		return
 	}
 	t.heading("Coverage")
+	if len(c.ledgers) == 0 {
+		e.statusGaps(t, c)
+		return
+	}
 	rows := e.streamsRows(c)
 	var b strings.Builder
 	p := render.New(&b, []render.Column{
@@ -163,7 +167,11 @@ func (e *env) statusGaps(t *page, c *covered) {
 	for _, l := range c.ledgers {
 		gaps = append(gaps, e.streamGaps(l)...)
 	}
-	lines := e.gapLines(gaps, c.ledgers, c.names, len(gaps)+1)
+	var lines []string
+	for _, id := range c.unread {
+		lines = append(lines, c.unreadLine(id))
+	}
+	lines = append(lines, e.gapLines(gaps, c.ledgers, c.names, len(gaps)+1)...)
 	for i, line := range lines {
 		if i == maxStatusLines {
 			t.field("missing", "and "+count(len(lines)-i, "more gap")+": --format json has all")

@@ -62,7 +62,9 @@ func (n *Notifier) compose(ctx context.Context, t *target, m *store.Message) (*o
 		return nil, err
 	}
 	for _, a := range names {
-		out.names[a.AccountID] = a.Name
+		if a.Name != a.AccountID { // that it is known, and not how it is called
+			out.names[a.AccountID] = a.Name
+		}
 	}
 	switch m.Kind {
 	case KindAlert, KindResend, KindGroup:
