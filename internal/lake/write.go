@@ -95,8 +95,12 @@ func (w *writer[T]) flush() {
 	}
 	g := format.RowGroup{NumRows: int64(w.group), FileOffset: w.offset, SortingColumns: w.t.sorting(),
 		Ordinal: int16(len(w.footer.RowGroups)), Columns: make([]format.ColumnChunk, len(w.chunks))}
+	// parquet-go takes a column's codec from its first row group, so where there
+	// are several all have the same.
+	several := w.group >= rowGroupRows || w.raw >= rowGroupBytes || len(w.footer.RowGroups) > 0
 	for i := range w.chunks {
 		c := &w.chunks[i]
+		c.zstd = c.zstd || several
 		c.finish()
 		m := format.ColumnMetaData{Type: c.field.physical(), Encoding: c.encodings(), PathInSchema: []string{c.field.name},
 			NumValues: int64(w.group), TotalUncompressedSize: c.raw, TotalCompressedSize: int64(len(c.pages)),
