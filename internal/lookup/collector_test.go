@@ -26,9 +26,7 @@ func TestFirstRunReadsEverything(t *testing.T) {
 			if first.Stored == 0 || first.Filtered == 0 || first.Alerts == 0 {
 				t.Fatalf("first run: %+v", first)
 			}
-			if first.Throttled*100 > first.Requests {
-				t.Errorf("%d of %d requests were throttled", first.Throttled, first.Requests)
-			}
+			w.checkThrottled()
 			w.checkCovered(today.AddDate(0, 0, -90).Add(time.Minute), time.Now().Add(-time.Minute))
 			second := w.mustRun()
 			if second.Stored != 0 || second.Alerts != 0 {
@@ -66,12 +64,9 @@ func TestFaults(t *testing.T) {
 				w := newWorld(t, simulate.Config{Seed: uint64(i) + 10, Days: 20, Events: 4000, Burst: f.Burst, DenseHour: f.DenseHour},
 					server.Options{Faults: f, Delivery: 2 * time.Minute}, 0)
 				sum := w.mustRun()
-				most := 0.01
-				if f.QuotaShare > 0 {
-					most = 0.05 // what others take shows by refusals only
-				}
-				if share := float64(sum.Throttled) / float64(sum.Requests); f.Throttle == 0 && share > most {
-					t.Errorf("%.1f %% of %d requests were throttled", 100*share, sum.Requests)
+				w.checkThrottled()
+				if n := w.aws.Total("cloudtrail:LookupEvents"); f.Reset == 0 && (n.Requests != sum.Requests || n.Throttled != sum.Throttled) {
+					t.Errorf("%d requests, %d throttled; the server counts %+v", sum.Requests, sum.Throttled, n)
 				}
 				// Until what comes late has been looked for again.
 				for range 3 {

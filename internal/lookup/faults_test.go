@@ -27,6 +27,7 @@ func TestFaultsInManyWorlds(t *testing.T) {
 			w.one(int(seed % 3))
 			for range 3 { // until what comes late has been looked for again
 				w.mustRun()
+				w.checkThrottled()
 				time.Sleep(26 * time.Hour)
 			}
 			w.check(today.AddDate(0, 0, -90), today.AddDate(0, 0, 2))

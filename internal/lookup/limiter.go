@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
+	"github.com/iamtrack/iamtrack/internal/awsapi"
 )
 
 // Requests a second that CloudTrail permits for LookupEvents in one account and
@@ -22,81 +22,189 @@ const (
 	slowestShare = 0.05
 )
 
-// limiter paces the requests of one account and region, which all streams
-// share. Others use the same quota unseen: a refusal lowers the rate, and long
-// success raises it again, slowly near the rate that was last refused, so that
-// refusals stay rare.
+// How a higher rate is found. What others use of the quota shows by refusals only,
+// and of a hundred requests no more than one is to be refused.
+const (
+	// So many requests are sent at a higher rate, and the next ones at the former
+	// rate until they are answered: at a latency of seconds a sustained higher rate
+	// would be refused several times before the first refusal is known.
+	trialRequests = 2
+	// A rate is proven by so many requests that were served; then comes the next trial.
+	proving = 12
+	// After a refusal the next trial waits for so many.
+	proveRefused = 200
+	// The first trial is made where so many requests are expected in all. Of those
+	// still to come no more than some times those seen count: it's a guess.
+	worthTrial = 120
+	guessed    = 8
+	// Up to a rate that was refused by halves, else by this factor.
+	step, smallStep = 1.4, 1.1
+	// After a refusal at a rate that had been proven.
+	cut = 0.7
+	// A wait that ends this late is made up for by the next.
+	wakeLate = 5 * time.Millisecond
+)
+
+// limiter paces the requests of one account and region, which all streams share.
+// Others use the same quota unseen. It starts low and finds by trials what is
+// permitted; after a refusal it stays at the rate that was proven, and tries again
+// rarely.
 type limiter struct {
-	pace                   *rate.Limiter
-	most, started, slowest float64
+	most, slowest float64
+	turn          chan struct{} // held by who waits for the next request's time
 
 	mu      sync.Mutex
+	last    time.Time // when the latest request was sent
 	rate    float64
-	refused float64   // the rate at which a request was last refused; 0: never
-	changed time.Time // when it was last lowered
-	since   int       // successes since the last change
+	proven  float64   // the highest rate up to rate that many requests were served at
+	refused float64   // the rate that was last refused; 0: none that still counts
+	changed time.Time // when a refusal was last heeded
+	served  int       // all that was served
+	since   int       // of it, at the rate, since the last trial or refusal
+	every   int       // how many of these the next trial waits for
+	trial   *trial    // under way
+}
+
+// trial is some requests at a higher rate.
+type trial struct {
+	rate           float64
+	unsent, served int
+}
+
+// permit is a request that may be sent.
+type permit struct {
+	at    time.Time
+	paced bool   // as soon as the rate permits it, so that its answer tells of the rate
+	trial *trial // it is part of
 }
 
 func newLimiter(permitted float64) *limiter {
-	l := &limiter{most: permitted * paceShare, started: permitted * startShare, slowest: permitted * slowestShare}
-	l.rate = l.started
-	l.pace = rate.NewLimiter(rate.Limit(l.rate), 1)
-	return l
+	start := permitted * startShare
+	return &limiter{most: permitted * paceShare, slowest: permitted * slowestShare, rate: start, proven: start, every: proving, turn: make(chan struct{}, 1)}
 }
 
 // errTimeUp: the context ends before something could be done. It is no
 // context.DeadlineExceeded, which a request that hung is too.
 var errTimeUp = errors.New("the time is up")
 
-// wait blocks until a request may be sent, and returns when that was.
-func (l *limiter) wait(ctx context.Context) (time.Time, error) {
-	if err := l.pace.Wait(ctx); err != nil {
-		if ctx.Err() != nil {
-			return time.Time{}, context.Cause(ctx)
+// wait blocks until a request may be sent. How the request ended must be told to
+// answered.
+func (l *limiter) wait(ctx context.Context) (permit, error) {
+	select {
+	case l.turn <- struct{}{}:
+		defer func() { <-l.turn }()
+	case <-ctx.Done():
+		return permit{}, context.Cause(ctx)
+	}
+	paced := false
+	for {
+		p, left := l.take(paced)
+		if left <= 0 {
+			return p, nil
 		}
-		// The context ends before the turn comes.
-		return time.Time{}, errTimeUp
+		if end, ok := ctx.Deadline(); ok && time.Until(end) < left {
+			return p, errTimeUp
+		}
+		if err := sleep(ctx, left); err != nil {
+			return p, err
+		}
+		paced = true
 	}
-	return time.Now(), nil
 }
 
-// ok notes a request that was served.
-func (l *limiter) ok() {
+// take takes the next permit, or returns how long that is still too early. paced
+// says that its time was waited for.
+func (l *limiter) take(paced bool) (permit, time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.since++
-	step, every := 0.4, 4
+	rate, trying := l.rate, l.trial != nil && l.trial.unsent > 0
+	if trying {
+		rate = l.trial.rate
+	}
+	p := permit{at: time.Now(), paced: paced}
+	due := l.last.Add(time.Duration(math.Ceil(float64(time.Second) / rate)))
+	if left := due.Sub(p.at); left > 0 {
+		return p, left
+	}
+	l.last = p.at
+	if p.at.Sub(due) < wakeLate {
+		l.last = due
+	}
+	if trying && paced {
+		l.trial.unsent--
+		p.trial = l.trial
+	}
+	return p, 0
+}
+
+// answered notes how a request ended; left is how many more are expected.
+func (l *limiter) answered(p permit, err error, left float64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	switch {
-	case l.refused == 0 && l.rate == l.started:
-		every = 12
-	case l.refused == 0:
-	case l.rate > l.refused*0.8:
-		step, every = 0.01, 40
-	default:
-		step, every = 0.10, 5
+	case err == nil:
+		l.ok(p, left)
+	case errors.Is(err, awsapi.ErrThrottled):
+		l.throttled(p)
+	case p.trial != nil && p.trial == l.trial:
+		l.trial = nil // it told nothing
 	}
-	if l.rate >= l.most || l.since < every {
+}
+
+func (l *limiter) ok(p permit, left float64) {
+	l.served++
+	if !p.paced {
 		return
 	}
+	if p.trial != nil {
+		if p.trial != l.trial {
+			return
+		}
+		if l.trial.served++; l.trial.served == trialRequests {
+			l.rate, l.trial, l.since = l.trial.rate, nil, 0
+			l.every = max(proving, l.every/4)
+			if l.rate >= l.refused {
+				l.refused = 0
+			}
+		}
+		return
+	}
+	if l.trial != nil || !p.at.After(l.changed) {
+		return
+	}
+	if l.since++; l.since >= proving {
+		l.proven = l.rate
+	}
+	seen := float64(l.served)
+	if l.since < l.every || l.rate >= l.most || seen+math.Min(left, guessed*seen) < worthTrial {
+		return
+	}
+	next := l.rate * step
+	if l.refused > 0 {
+		next = math.Max(l.rate*smallStep, (l.rate+l.refused)/2)
+	}
+	l.trial = &trial{rate: math.Min(l.most, next), unsent: trialRequests}
 	l.since = 0
-	l.set(math.Min(l.most, l.rate*(1+step)))
 }
 
-// throttled notes that a request which was sent at that time was refused.
-// Several that were under way together are one sign, not several.
-func (l *limiter) throttled(sent time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !sent.After(l.changed) {
+// throttled: several refusals of requests that were under way together are one
+// sign, not several.
+func (l *limiter) throttled(p permit) {
+	if !p.at.After(l.changed) {
 		return
 	}
-	l.refused, l.changed, l.since = l.rate, time.Now(), 0
-	l.set(math.Max(l.slowest, l.rate*0.7))
-}
-
-func (l *limiter) set(r float64) {
-	l.rate = r
-	l.pace.SetLimit(rate.Limit(r))
+	l.changed, l.since, l.every, l.trial = time.Now(), 0, proveRefused, nil
+	switch {
+	case p.trial != nil:
+		l.refused = p.trial.rate
+		return
+	case l.proven < l.rate:
+		// The trial passed on what the quota had saved; that cost more refusals.
+		l.refused, l.rate, l.every = l.rate, l.proven, 2*proveRefused
+	default:
+		l.refused, l.rate = l.rate, math.Max(l.slowest, l.rate*cut)
+		l.proven = l.rate
+	}
 }
 
 // current returns the rate, in requests a second.

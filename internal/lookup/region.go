@@ -318,23 +318,21 @@ func (r *region) request(ctx context.Context, stream coverage.Stream, in awsapi.
 		if r.dead(stream) {
 			return page, sent, errGivenUp
 		}
-		at, err := r.limiter.wait(ctx)
+		p, err := r.limiter.wait(ctx)
 		if err != nil {
 			return page, sent, err
 		}
 		sent = r.clock.now()
 		page, err = r.account.Lookup(ctx, r.name, in)
-		took := time.Since(at)
-		r.count(err, took)
-		r.clock.learn(page.ServerTime, max(took, wallSince(at)))
+		took := time.Since(p.at)
+		r.limiter.answered(p, err, r.count(err, took))
+		r.clock.learn(page.ServerTime, max(took, wallSince(p.at)))
 		switch {
 		case err == nil:
-			r.limiter.ok()
 			return page, sent, nil
 		case ctx.Err() != nil:
 			return page, sent, context.Cause(ctx)
 		case errors.Is(err, awsapi.ErrThrottled):
-			r.limiter.throttled(at)
 			continue
 		case !passing(err) || try >= maxTries:
 			return page, sent, err
@@ -360,13 +358,18 @@ func (r *region) dead(s coverage.Stream) bool {
 	return r.isDead(s)
 }
 
-func (r *region) count(err error, took time.Duration) {
+// count notes an answer, and returns how many requests are expected to follow.
+func (r *region) count(err error, took time.Duration) (left float64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.stats.Requests++
+	left = float64(len(r.queue))
+	for s := range r.active {
+		left += s.pagesLeft()
+	}
 	if errors.Is(err, awsapi.ErrThrottled) {
 		r.stats.Throttled++
-		return
+		return left
 	}
 	const weight = 0.2
 	if r.latency == 0 {
@@ -374,6 +377,7 @@ func (r *region) count(err error, took time.Duration) {
 	} else {
 		r.latency += weight * (took.Seconds() - r.latency)
 	}
+	return left
 }
 
 // giveUp notes why a stream can't be read; it returns what ends the whole run.

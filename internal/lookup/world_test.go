@@ -109,6 +109,18 @@ func (w *world) mustRun() lookup.Summary {
 	return s
 }
 
+// checkThrottled checks that up to now at most one request of a hundred was refused
+// for the rate, as the server counts, unless it refuses whatever the rate.
+func (w *world) checkThrottled() {
+	w.t.Helper()
+	if w.aws.Faults().Throttle > 0 {
+		return
+	}
+	if n := w.aws.Total("cloudtrail:LookupEvents"); n.Throttled*100 > n.Requests {
+		w.t.Errorf("%d of %d requests were throttled", n.Throttled, n.Requests)
+	}
+}
+
 // kind is as what something is stored.
 type kind int
 

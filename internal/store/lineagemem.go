@@ -15,6 +15,23 @@ type memLineage struct {
 	links map[string]map[event.Key]lineage.Link
 	names map[string]map[lineage.Name]lineage.Name // by name and source
 	uses  map[string]map[event.Date]bool
+	// below has the nodes with a link whose parent a node is, or that it is a hop
+	// of; some had it only once.
+	below map[string]map[string]bool
+}
+
+// belowSome returns the nodes below some node that have a link of a kind.
+func (l *memLineage) belowSome(node string, is func(lineage.Link) bool) []string {
+	var some []string
+	for child := range l.below[node] {
+		for _, link := range l.links[child] {
+			if is(link) {
+				some = append(some, child)
+				break
+			}
+		}
+	}
+	return some
 }
 
 // inner returns the map of a node, made if need be.
@@ -52,6 +69,12 @@ func (m *Mem) RecordLineage(ctx context.Context, b lineage.Batch) error {
 			link.Chain = slices.Clone(link.Chain)
 			links[k] = link
 			changed[link.Node] = true
+			if link.Parent != "" {
+				inner(&l.below, link.Parent)[link.Node] = true
+			}
+			for _, h := range link.Chain {
+				inner(&l.below, h.Node)[link.Node] = true
+			}
 		}
 		for _, n := range b.Names {
 			names := inner(&l.names, n.Node)
@@ -71,11 +94,11 @@ func (m *Mem) RecordLineage(ctx context.Context, b lineage.Batch) error {
 		for _, u := range b.Uses {
 			inner(&l.uses, u.Node)[u.Date] = true
 		}
-		for node, links := range l.links {
-			for _, link := range links {
-				if slices.ContainsFunc(link.Chain, func(h lineage.Hop) bool { return changed[h.Node] && lineage.IsNamed(h.Node) }) {
-					changed[node] = true
-				}
+		for _, named := range slices.DeleteFunc(slices.Collect(maps.Keys(changed)), func(node string) bool { return !lineage.IsNamed(node) }) {
+			for _, child := range l.belowSome(named, func(link lineage.Link) bool {
+				return slices.ContainsFunc(link.Chain, func(h lineage.Hop) bool { return h.Node == named })
+			}) {
+				changed[child] = true
 			}
 		}
 		days := map[event.Date]bool{}
@@ -84,12 +107,10 @@ func (m *Mem) RecordLineage(ctx context.Context, b lineage.Batch) error {
 			node := next[len(next)-1]
 			next = next[:len(next)-1]
 			maps.Copy(days, l.uses[node])
-			for child, links := range l.links {
-				for _, link := range links {
-					if link.Parent == node && !changed[child] {
-						changed[child] = true
-						next = append(next, child)
-					}
+			for _, child := range l.belowSome(node, func(link lineage.Link) bool { return link.Parent == node }) {
+				if !changed[child] {
+					changed[child] = true
+					next = append(next, child)
 				}
 			}
 		}
