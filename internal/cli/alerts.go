@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +13,9 @@ import (
 
 	"github.com/iamtrack/iamtrack/internal/app"
 	"github.com/iamtrack/iamtrack/internal/coverage"
+	"github.com/iamtrack/iamtrack/internal/event"
+	"github.com/iamtrack/iamtrack/internal/lake"
+	"github.com/iamtrack/iamtrack/internal/lineage"
 	"github.com/iamtrack/iamtrack/internal/render"
 	"github.com/iamtrack/iamtrack/internal/rule"
 	"github.com/iamtrack/iamtrack/internal/store"
@@ -42,7 +47,8 @@ func newAlertsListCmd(e *env) *cobra.Command {
 		Use:   "list",
 		Short: "List alerts, newest event first",
 		Long: `List alerts, newest event first. Alerts that later events contradicted
-(superseded) are left out unless --state names them.
+(superseded) are left out unless --state names them. A table shows the person behind
+the session as actor; JSON, CSV and --actor have the caller as the record names it.
 
 JSON is an array of objects with id, rule, title, severity, event_id,
 event_time, actor, source_ip, account_id, aws_region, event_name, targets,
@@ -121,7 +127,13 @@ func runAlertsList(ctx context.Context, e *env, o alertsListOptions) error {
 			alerts = alerts[:limit]
 		}
 		v := c.answer(e, question{since: e.since, until: e.until, streams: inAccount(o.account)})
-		if err := e.printAlerts(alerts, c.names, v); err != nil {
+		var people map[string]string
+		if limit > 0 && !e.format().Machine() {
+			if people, err = behind(ctx, a, alerts); err != nil {
+				return fmt.Errorf("list alerts: %w", err)
+			}
+		}
+		if err := e.printAlerts(alerts, c.names, people, v); err != nil {
 			return err
 		}
 		e.tellCoverage(v)
@@ -145,9 +157,36 @@ func inAccount(id string) func(coverage.Stream) bool {
 	return func(s coverage.Stream) bool { return s.AccountID == id }
 }
 
+// behind names the persons behind alerts, by the alerts' ids. Each takes a look at
+// its event, which is little for as many as people read.
+func behind(ctx context.Context, a *app.App, alerts []rule.Alert) (map[string]string, error) {
+	people := map[string]string{}
+	resolver := lineage.NewResolver(a.Store)
+	for i := range alerts {
+		al := &alerts[i]
+		key := event.Key{AccountID: al.AccountID, EventID: al.EventID}
+		ev, err := a.Store.Event(ctx, key)
+		if errors.Is(err, store.ErrNotFound) {
+			ev, err = a.Lake.Event(ctx, key, event.DateOf(al.EventTime))
+		}
+		if errors.Is(err, lake.ErrNotFound) {
+			continue // retention removed it: what the alert says is all there is
+		}
+		if err != nil {
+			return nil, err
+		}
+		r, err := resolver.Resolve(ctx, &ev)
+		if err != nil {
+			return nil, err
+		}
+		people[al.ID] = r.Actor
+	}
+	return people, nil
+}
+
 // printAlerts prints what people scan, or everything for programs, and what is
-// missing there; v may be nil.
-func (e *env) printAlerts(alerts []rule.Alert, names map[string]string, v *answerCoverage) error {
+// missing there; v may be nil. people are who is behind alerts, as far as known.
+func (e *env) printAlerts(alerts []rule.Alert, names, people map[string]string, v *answerCoverage) error {
 	if e.format().Machine() {
 		cols := render.Columns("id", "rule", "title", "severity", "event_id", "event_time", "actor", "source_ip",
 			"account_id", "aws_region", "event_name", "targets", "state", "detail", "events", "acked_by", "acked_at", "note")
@@ -176,7 +215,7 @@ func (e *env) printAlerts(alerts []rule.Alert, names map[string]string, v *answe
 			al := &alerts[i]
 			values := []any{
 				al.ID, time.UnixMilli(al.EventTime), al.Severity.String(), al.Title,
-				al.Actor, al.SourceIP, namedCell(names, al.AccountID), al.Targets, al.State,
+				cmp.Or(people[al.ID], al.Actor), al.SourceIP, namedCell(names, al.AccountID), al.Targets, al.State,
 			}
 			if err := p.Row(values[:n]); err != nil {
 				return err

@@ -59,7 +59,7 @@ func runAlertsAck(ctx context.Context, e *env, o ackOptions, args []string) erro
 		if err != nil {
 			return err
 		}
-		return e.printAlerts(alerts, accountNames(list), nil)
+		return e.printAlerts(alerts, accountNames(list), nil, nil)
 	})
 }
 
