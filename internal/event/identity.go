@@ -257,6 +257,17 @@ func cutARN(arn string) (kind, path string) {
 	return kind, path
 }
 
+// RolePath returns the path and the name of the role that an ARN names, without
+// the first slash; "" for any other ARN. What an account chooses itself, such as
+// paths, which may hold colons, can't pass for a path that AWS reserves.
+func RolePath(arn string) string {
+	kind, path := cutARN(arn)
+	if kind != "role" {
+		return ""
+	}
+	return path
+}
+
 // lastPart returns what follows the last slash.
 func lastPart(s string) string { return s[strings.LastIndexByte(s, '/')+1:] }
 

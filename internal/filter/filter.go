@@ -152,15 +152,21 @@ func (f *Filter) HeadReason(h *event.Head) string {
 // of the head only IdentityType and IssuerARN count.
 func (f *Filter) MayBeNoise(h *event.Head) bool {
 	return f.service && !f.managementOnly &&
-		(h.IdentityType == serviceType || h.IdentityType == "AssumedRole" && strings.Contains(h.IssuerARN, ServiceRolePath))
+		(h.IdentityType == serviceType || h.IdentityType == "AssumedRole" && isLinked(h.IssuerARN))
 }
 
 // serviceType is userIdentity.type of AWS services.
 const serviceType = "AWSService"
 
-// ServiceRolePath, in a role's ARN, is reserved: only AWS makes roles under it.
-// The name of such a role (AWSServiceRoleFor…) proves nothing.
+// ServiceRolePath is reserved, in a role's ARN: only AWS makes roles under it.
+// The name of such a role (AWSServiceRoleFor…) proves nothing, nor does the text
+// further on in an ARN: paths of one's own roles may hold colons.
 const ServiceRolePath = ":role/aws-service-role/"
+
+// isLinked reports whether an ARN names a role under ServiceRolePath.
+func isLinked(arn string) bool {
+	return strings.HasPrefix(event.RolePath(arn), "aws-service-role/")
+}
 
 // isService reports whether AWS acts for itself.
 func isService(e *event.Event) bool {
@@ -168,11 +174,11 @@ func isService(e *event.Event) bool {
 		return true
 	}
 	if e.EventName == "AssumeRole" && e.EventSource == "sts.amazonaws.com" && (fromAWS(e.UserAgent) || fromAWS(e.SourceIP)) &&
-		strings.Contains(e.RequestParameters, ServiceRolePath) && strings.Contains(requestedRole(e), ServiceRolePath) {
+		strings.Contains(e.RequestParameters, ServiceRolePath) && isLinked(requestedRole(e)) {
 		return true
 	}
 	return e.IdentityType == "AssumedRole" && strings.Contains(e.Rest, "/aws-service-role/") &&
-		strings.Contains(issuer(e), ServiceRolePath)
+		isLinked(issuer(e))
 }
 
 func fromAWS(host string) bool { return strings.HasSuffix(host, awsDomain) }

@@ -57,6 +57,7 @@ func TestServiceEvents(t *testing.T) {
 			e.RequestParameters = `{"roleArn":"arn:aws:iam::1:role/x","roleSessionName":"/aws-service-role/"}`
 		}), false},
 		{"a session of a linked role", by("aws", "/aws-service-role/ecs.amazonaws.com/", "AWSServiceRoleForECS"), true},
+		{"a role whose own path looks like it", by("aws", "/x:role/aws-service-role/ecs.amazonaws.com/", "Mine"), false},
 		{"the same in China", by("aws-cn", "/aws-service-role/ecs.amazonaws.com/", "AWSServiceRoleForECS"), true},
 		{"a session that only has the name", by("aws", "/", "AWSServiceRoleForEvil"), false},
 		{"the path is elsewhere in the record", by("aws", "/", "x", func(e *event.Event) {
