@@ -173,7 +173,7 @@ func (e *env) alertText(s *alertStory, names map[string]string) string {
 	if w := s.who; w != nil {
 		t.line("  " + e.paint(render.Dim, pad("who", fieldWidth)) + e.paint(render.Bold, cut(w.Actor, 80)) + "  " + e.kindText(w.person, names) + "  " + e.certaintyText(w.Certainty, w.Reason))
 		if len(w.Chain) > 1 {
-			t.field("chain", render.Shorten(render.Text(chainText(w.Chain)), 200))
+			t.field("chain", render.Shorten(render.Text(lineage.ChainText(w.Chain)), 200))
 		}
 		for i, ev := range w.Evidence {
 			if len(w.Evidence) == 1 && ev.EventID == "" && len(w.Chain) == 1 {

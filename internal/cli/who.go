@@ -233,7 +233,7 @@ func (e *env) whoRows(v *whoView) error {
 		for i := range v.Answers {
 			a := &v.Answers[i]
 			if err := p.Row([]any{
-				a.Relation, a.Actor, a.Kind, orNull(a.Home), a.Certainty, orNull(a.Reason), chainText(a.Chain), a.Count, a.Denied(), a.Failed(), a.First, a.Last,
+				a.Relation, a.Actor, a.Kind, orNull(a.Home), a.Certainty, orNull(a.Reason), lineage.ChainText(a.Chain), a.Count, a.Denied(), a.Failed(), a.First, a.Last,
 				callTexts(a.Calls, true), a.Targets, a.SourceIPs, a.AccountIDs, a.IssuedKeys, a.Events,
 			}); err != nil {
 				return err
@@ -424,14 +424,6 @@ func times(name string, n int64) string {
 // longLived are keys that last until somebody deletes them.
 func longLived(keys []string) []string {
 	return slices.DeleteFunc(slices.Clone(keys), func(k string) bool { return !strings.HasPrefix(k, "AKIA") })
-}
-
-func chainText(chain []lineage.Hop) string {
-	names := make([]string, len(chain))
-	for i := range chain {
-		names[i] = chain[i].Name
-	}
-	return strings.Join(names, lineage.ChainSeparator)
 }
 
 // kindWords say what somebody is.

@@ -222,7 +222,14 @@ func (c *classifier) finish() {
 		c.observer.Observe(&r.winners[i], false)
 	}
 	r.lineage = c.observer.Batch()
-	r.lineage.Replaced = c.replaced()
+	// What a loser gave to whom is void. The names that it shows are not: else they
+	// would be known only if it came before the winner.
+	for i := 0; i < len(r.losers) && withLineage; i++ {
+		c.observer.Observe(&r.losers[i], false)
+	}
+	lost := c.observer.Batch()
+	lost.Void, lost.Links = lost.Links, nil
+	r.lineage.Append(&lost)
 }
 
 // outranked reports whether a content that is a known loser may go: a greater

@@ -147,6 +147,7 @@ func (p *Pipeline) relearn(ctx context.Context, d event.Date) error {
 	}
 	const enough = 1000 // facts for one transaction
 	var facts []rule.Fact
+	parser := event.NewParser()
 	record := func() error {
 		_, err := p.Store.Record(ctx, store.Findings{Facts: facts}, p.Rules.Settle)
 		facts = nil
@@ -156,13 +157,36 @@ func (p *Pipeline) relearn(ctx context.Context, d event.Date) error {
 		if err != nil {
 			return err
 		}
-		if facts = append(facts, p.Rules.Evaluate(&e)...); len(facts) >= enough {
+		found, err := p.evaluateAgain(parser, &e)
+		if err != nil {
+			return err
+		}
+		if facts = append(facts, found...); len(facts) >= enough {
 			if err := record(); err != nil {
 				return err
 			}
 		}
 	}
 	return record()
+}
+
+// evaluateAgain is what the rules found in an event of the lake when it came: the
+// lake's actor is known since, and would make other findings of the same.
+func (p *Pipeline) evaluateAgain(parser *event.Parser, e *event.Event) ([]rule.Fact, error) {
+	e.Actor = ""
+	if len(p.Rules.Evaluate(e)) == 0 {
+		return nil, nil
+	}
+	raw, err := e.Record()
+	if err != nil {
+		return nil, fmt.Errorf("read event %s again: %w", e.EventID, err)
+	}
+	fresh, err := parser.Parse(raw)
+	if err != nil {
+		return nil, fmt.Errorf("read event %s again: %w", e.EventID, err)
+	}
+	fresh.FilteredBy = e.FilteredBy
+	return p.Rules.Evaluate(&fresh), nil
 }
 
 // retain removes the days that are older than LakeDays.

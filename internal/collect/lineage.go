@@ -14,21 +14,6 @@ import (
 // withLineage is false only where a benchmark tells what lineage costs.
 var withLineage = true
 
-// replaced are the keys of which a content lost now, with the version that won:
-// what the loser said of lineage is void.
-func (c *classifier) replaced() map[event.Key]event.Version {
-	var out map[event.Key]event.Version
-	for i := range c.result.losers {
-		if e := &c.result.losers[i]; lineage.Links(e) {
-			if out == nil {
-				out = map[event.Key]event.Version{}
-			}
-			out[e.Key()] = c.known[e.Key()].version
-		}
-	}
-	return out
-}
-
 // recordLineage stores what was observed, before the events: the days that it
 // concerns are dirty then, those that are about to be written among them.
 func (p *Pipeline) recordLineage(ctx context.Context, b lineage.Batch) error {

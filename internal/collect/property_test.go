@@ -32,7 +32,7 @@ func drawRecords(t *rapid.T, tb testing.TB) [][]byte {
 			Add(time.Duration(rapid.SampledFrom([]int{3, 12, 23}).Draw(t, "hour")) * time.Hour)
 		version := rapid.SampledFrom([]string{"1.08", "1.10"}).Draw(t, "version")
 		r := rec(id, at, func(r map[string]any) { r["eventVersion"] = version })
-		switch rapid.IntRange(0, 12).Draw(t, "kind") {
+		switch rapid.IntRange(0, 16).Draw(t, "kind") {
 		case 0:
 			r = rec("n"+id, at, noise)
 		case 5:
@@ -60,8 +60,50 @@ func drawRecords(t *rapid.T, tb testing.TB) [][]byte {
 			}
 		case 12:
 			// A service gives credentials: dropped, but not what it says of them.
-			r = rec(fmt.Sprint("i", rapid.IntRange(0, 99).Draw(t, "issued")), at, noise)
+			r = rec(rapid.SampledFrom([]string{id, id, "i1", "i2"}).Draw(t, "issued"), at, noise)
+			r["userIdentity"].(map[string]any)["invokedBy"] = rapid.SampledFrom([]string{"a.amazonaws.com", "b.amazonaws.com"}).Draw(t, "service")
 			issue(r, rapid.IntRange(0, 3).Draw(t, "session"))
+		case 13:
+			// A role that is filtered by name is taken, or its session takes another.
+			issue(r, rapid.IntRange(0, 3).Draw(t, "session"))
+			if rapid.Bool().Draw(t, "taken") {
+				r["requestParameters"] = map[string]any{"roleArn": "arn:aws:iam::012345678901:role/BigScanner", "roleSessionName": "s"}
+			} else {
+				r["userIdentity"] = map[string]any{"type": "AssumedRole", "arn": "arn:aws:sts::012345678901:assumed-role/BigScanner/s", "accountId": "012345678901",
+					"accessKeyId": fmt.Sprint("ASIA", rapid.IntRange(0, 3).Draw(t, "caller"))}
+			}
+		case 14, 15:
+			// A user of Identity Center: by id, or in a role by id and name, or by name
+			// alone; all with one key, which may go on to another session.
+			const portal, both = 0, 1
+			user := rapid.IntRange(0, 1).Draw(t, "user")
+			identity := map[string]any{"type": "IdentityCenterUser", "accountId": "012345678901"}
+			how := rapid.IntRange(0, 2).Draw(t, "how")
+			if how != portal {
+				name := rapid.SampledFrom([]string{"una", "uno"}).Draw(t, "name")
+				identity = map[string]any{"type": "AssumedRole", "principalId": "AROASSO:" + name, "arn": "arn:aws:sts::012345678901:assumed-role/AWSReservedSSO_A_0/" + name,
+					"accountId": "012345678901", "accessKeyId": "ASIASSO", "sessionContext": map[string]any{"sessionIssuer": map[string]any{
+						"type": "Role", "userName": "AWSReservedSSO_A_0", "arn": "arn:aws:iam::012345678901:role/aws-reserved/sso.amazonaws.com/AWSReservedSSO_A_0"}}}
+				if rapid.Bool().Draw(t, "goes on") {
+					issue(r, rapid.IntRange(0, 3).Draw(t, "session"))
+				}
+			}
+			if how == portal || how == both {
+				identity["onBehalfOf"] = map[string]any{"userId": fmt.Sprint("u", user), "identityStoreArn": "arn:aws:identitystore::012345678901:identitystore/d-1"}
+			}
+			r["userIdentity"] = identity
+		case 16:
+			// The side of the account whose role it is, of a call from another one.
+			if rapid.Bool().Draw(t, "given") {
+				issue(r, rapid.IntRange(0, 3).Draw(t, "session"))
+			} else {
+				r["eventSource"], r["eventName"], r["errorCode"] = "sts.amazonaws.com", "AssumeRole", "AccessDenied"
+			}
+			r["sharedEventID"] = rapid.SampledFrom([]string{"x", "y"}).Draw(t, "shared")
+			if rapid.Bool().Draw(t, "owner's") {
+				r["recipientAccountId"] = "444455556666"
+				r["userIdentity"] = map[string]any{"type": "AWSAccount", "principalId": rapid.SampledFrom([]string{"AIDAANN", "AROAX:s"}).Draw(t, "principal"), "accountId": "012345678901"}
+			}
 		}
 		lines = append(lines, encode(tb, r))
 	}

@@ -26,7 +26,8 @@ type Link struct {
 	// record it may be "shared:" and the sharedEventID.
 	Node string `json:"node"`
 	// AccountID, EventID and Version name the event and its content; of one
-	// event's contents the one with the greatest Version counts.
+	// event's contents the one with the greatest Version counts, of those that
+	// aren't void.
 	AccountID string        `json:"account_id"`
 	EventID   string        `json:"event_id"`
 	Version   event.Version `json:"version"`
@@ -91,9 +92,9 @@ type Batch struct {
 	Links []Link
 	Names []Name
 	Uses  []Use
-	// Replaced has the keys of which a lesser content may have been observed
-	// before, and the version that counts now: what lesser ones said is void.
-	Replaced map[event.Key]event.Version
+	// Void are links of contents that lost to another one of their event: they
+	// don't count, whether they were observed before or are among Links.
+	Void []Link
 }
 
 // Known is all that was observed of a node.

@@ -4,16 +4,18 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"hash/maphash"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/iamtrack/iamtrack/internal/event"
 )
 
 const (
-	// maxHops bounds a chain. AWS lets roles be chained without end; nobody
+	// MaxHops bounds a chain. AWS lets roles be chained without end; nobody
 	// chains that many on purpose.
-	maxHops = 64
+	MaxHops = 64
 	// lifetime is how long temporary credentials last at most, in milliseconds
 	// (AWS STS API Reference: GetSessionToken and GetFederationToken, 36 hours).
 	lifetime = 36 * 3600 * 1000
@@ -21,6 +23,9 @@ const (
 	skew = 60 * 1000
 	// cached bounds what a Resolver remembers, in nodes and in credentials.
 	cached = 50_000
+	// maxSteps bounds the ways that are tried for one event: records that
+	// contradict each other at each hop would lead on 2^64 ways.
+	maxSteps = 1000
 )
 
 // Resolver follows links to the root. It remembers what it has looked up, so it
@@ -29,13 +34,15 @@ const (
 type Resolver struct {
 	src   Source
 	read  reader
+	seed  maphash.Seed
 	known map[string]Known
 	done  map[filling]filled
+	steps int // of follow, for the event at hand
 }
 
 // NewResolver returns a Resolver that looks nodes up in src.
 func NewResolver(src Source) *Resolver {
-	return &Resolver{src: src, known: map[string]Known{}, done: map[filling]filled{}}
+	return &Resolver{src: src, seed: maphash.MakeSeed(), known: map[string]Known{}, done: map[filling]filled{}}
 }
 
 // Warm looks nodes up at once, with those that they lead to, which is much faster
@@ -93,6 +100,12 @@ func (r *Resolver) Resolve(ctx context.Context, e *event.Event) (Resolution, err
 	return p.resolution(), nil
 }
 
+// of reports whether the path's caller is of an account, as far as that is known.
+func (p *path) of(account string) bool {
+	have := p.chain[len(p.chain)-1].AccountID
+	return have == "" || account == "" || have == account
+}
+
 func (p *path) resolution() Resolution {
 	res := Resolution{Kind: p.chain[0].Kind, Actor: p.chain[0].Name, Chain: p.chain, Certainty: p.certainty, Evidence: p.evidence, Reason: p.reason}
 	if res.Evidence == nil {
@@ -102,6 +115,7 @@ func (p *path) resolution() Resolution {
 }
 
 func (r *Resolver) resolve(ctx context.Context, e *event.Event) (path, error) {
+	r.steps = 0
 	s := r.read.stem(e)
 	at := moment{e.EventTime, e.Outcome == event.OutcomeOK}
 	p := path{chain: slices.Clone(s.chain), certainty: cmp.Or(s.rooted, Unknown), reason: s.reason, from: minTime, until: maxTime}
@@ -113,7 +127,9 @@ func (r *Resolver) resolve(ctx context.Context, e *event.Event) (path, error) {
 		if err != nil {
 			return path{}, err
 		}
-		if better.chain != nil && better.chain[len(better.chain)-1].Kind != event.KindAccount {
+		if better.chain != nil && better.chain[len(better.chain)-1].Kind != event.KindAccount && !better.of(s.chain[0].AccountID) {
+			p.certainty, p.reason = Unknown, "the record of the same call is of a caller in another account"
+		} else if better.chain != nil && better.chain[len(better.chain)-1].Kind != event.KindAccount {
 			p = better
 		} else if better.reason != "" {
 			p.certainty, p.reason = Unknown, better.reason
@@ -147,6 +163,11 @@ func (r *Resolver) resolve(ctx context.Context, e *event.Event) (path, error) {
 		p.reason = "the source identity, which can't be changed once it is set; who set it isn't known"
 		p.evidence = append([]Evidence{{How: "the session's source identity"}}, p.evidence...)
 	}
+	if r.steps > maxSteps {
+		// What was tried depends on the time; and where trying ended is no answer.
+		p = path{chain: slices.Clone(s.chain), certainty: Unknown, from: at.ms, until: at.ms,
+			reason: "too many records contradict each other on the way to the root"}
+	}
 	if err := r.name(ctx, &p, at); err != nil {
 		return path{}, err
 	}
@@ -170,12 +191,16 @@ type moment struct {
 // Without a link that fits, the path has no chain.
 func (r *Resolver) follow(ctx context.Context, node, session string, at moment, seen []string) (path, error) {
 	none := path{from: minTime, until: maxTime}
+	if r.steps++; r.steps > maxSteps {
+		none.reason = "too many records contradict each other on the way to the root"
+		return none, nil
+	}
 	if slices.Contains(seen, node) {
 		none.reason = "the records of " + node + " lead in a circle"
 		return none, nil
 	}
-	if len(seen) >= maxHops {
-		none.reason = fmt.Sprintf("the chain has more than %d hops", maxHops)
+	if len(seen) >= MaxHops {
+		none.reason = fmt.Sprintf("the chain has more than %d hops", MaxHops)
 		return none, nil
 	}
 	k, err := r.lookUp(ctx, node)
@@ -382,7 +407,7 @@ func abroad(chain []Hop, account string) {
 	for i := range chain {
 		h := &chain[i]
 		switch h.Kind {
-		case event.KindIAMUser, event.KindRoot, event.KindRoleSession, event.KindFederatedUser, event.KindInstance, event.KindFunction:
+		case event.KindIAMUser, event.KindRoot, event.KindRoleSession, event.KindFederatedUser, event.KindInstance, event.KindFunction, event.KindSAMLUser:
 			if h.AccountID != "" && account != "" && h.AccountID != account {
 				h.Name += " @ " + h.AccountID
 			}
@@ -409,7 +434,8 @@ func (r *Resolver) lookUp(ctx context.Context, node string) (Known, error) {
 
 // filling is what the events that one answer serves have in common.
 type filling struct {
-	identityType, key, arn, principal, account, user, issued string
+	credential
+	recipient, issued string
 }
 
 type filled struct {
@@ -420,10 +446,11 @@ type filled struct {
 // Fill sets ActorKind, Actor and ActorChain of an event. Many events of the same
 // credentials cost little more than one.
 func (r *Resolver) Fill(ctx context.Context, e *event.Event) error {
-	f := filling{e.IdentityType, e.AccessKeyID, e.IdentityARN, e.PrincipalID, e.AccountID, e.UserName, ""}
-	memo := e.AccessKeyID != ""
-	if e.IdentityType == "AWSAccount" {
-		f.issued, memo = e.IssuedAccessKeyID, e.IssuedAccessKeyID != ""
+	c, memo := credentialOf(e, r.seed)
+	f := filling{credential: c, recipient: e.AccountID}
+	if e.IdentityType == "AWSAccount" && e.IssuedAccessKeyID != "" {
+		f.credential = credential{identityType: e.IdentityType, arn: e.IdentityARN, principal: e.PrincipalID, account: e.IdentityAccountID}
+		f.issued, memo = e.IssuedAccessKeyID, true
 	}
 	if memo {
 		if d, ok := r.done[f]; ok && d.from <= e.EventTime && e.EventTime <= d.until {
@@ -435,7 +462,7 @@ func (r *Resolver) Fill(ctx context.Context, e *event.Event) error {
 	if err != nil {
 		return err
 	}
-	e.ActorKind, e.Actor, e.ActorChain = p.chain[0].Kind, p.chain[0].Name, chainText(p.chain)
+	e.ActorKind, e.Actor, e.ActorChain = p.chain[0].Kind, p.chain[0].Name, ChainText(p.chain)
 	if memo && e.Outcome == event.OutcomeOK {
 		if len(r.done) >= cached {
 			clear(r.done)
@@ -448,12 +475,15 @@ func (r *Resolver) Fill(ctx context.Context, e *event.Event) error {
 // ChainSeparator stands between the hops of event.Event.ActorChain.
 const ChainSeparator = " > "
 
-// chainText joins the names of hops. A name that holds the separator, which a
-// session's can't (AWS allows letters, digits and _+=,.@-), is not told apart.
-func chainText(chain []Hop) string {
+// ChainText joins the names of hops. A name that holds the separator is quoted: an
+// identity provider may give any, and one hop must not pass for two.
+func ChainText(chain []Hop) string {
 	names := make([]string, len(chain))
 	for i := range chain {
 		names[i] = chain[i].Name
+		if strings.Contains(names[i], ChainSeparator) {
+			names[i] = strconv.Quote(names[i])
+		}
 	}
 	return strings.Join(names, ChainSeparator)
 }

@@ -121,6 +121,11 @@ func (r *reader) federated(e *event.Event) stem {
 // external is somebody with an assertion of an identity provider.
 func (r *reader) external(e *event.Event) stem {
 	name := first(e.UserName, e.PrincipalID)
+	if e.Outcome != event.OutcomeOK && e.Outcome != event.OutcomeDenied {
+		// Denied is who AWS knows; any other error may be of an assertion that AWS
+		// doesn't believe.
+		return stem{chain: []Hop{{Kind: event.KindUnknown, Name: name, ARN: e.PrincipalID}}, reason: "the call failed: AWS may not have checked who it says it is"}
+	}
 	if e.IdentityType == "WebIdentityUser" {
 		provider := text(r.identity(e), "identityProvider")
 		if _, path, ok := strings.Cut(provider, ":oidc-provider/"); ok {
@@ -128,29 +133,36 @@ func (r *reader) external(e *event.Event) stem {
 		}
 		return known(Hop{Kind: event.KindWebIdentity, Name: at(name, provider), ARN: e.PrincipalID}, "the identity provider's token")
 	}
-	provider := text(r.object(e.RequestParameters), "principalArn")
-	if strings.Contains(provider, identityCenterProvider) {
+	asked := r.object(e.RequestParameters)
+	provider, role := text(asked, "principalArn"), text(asked, "roleArn")
+	if e.Outcome == event.OutcomeOK && strings.Contains(provider, identityCenterProvider) && ofIdentityCenter(role) {
 		return known(Hop{Kind: event.KindIdentityCenter, Name: name}, "Identity Center's assertion")
 	}
+	// Providers are called as their account likes.
+	h := Hop{Kind: event.KindSAMLUser, ARN: e.PrincipalID, AccountID: first(accountOf(provider), e.AccountID)}
 	if _, path, ok := strings.Cut(provider, ":saml-provider/"); ok {
 		provider = path
 	} else {
 		provider = text(r.identity(e), "identityProvider")
 	}
-	return known(Hop{Kind: event.KindSAMLUser, Name: at(name, provider), ARN: e.PrincipalID}, "the identity provider's assertion")
+	h.Name = at(name, provider)
+	return known(h, "the identity provider's assertion")
 }
 
 // identityCenterProvider begins the name of the SAML provider that Identity
-// Center makes in an account, and guards.
+// Center makes in an account. The name isn't reserved: only with a role of
+// Identity Center, which no other provider can give, it proves anything.
 const identityCenterProvider = ":saml-provider/AWSSSO_"
 
-// identityCenterRole is the path of the roles that Identity Center makes; it is
-// reserved.
-const identityCenterRole = ":role/aws-reserved/sso.amazonaws.com/"
+// ofIdentityCenter reports whether an ARN is of a role that Identity Center made:
+// their path is reserved.
+func ofIdentityCenter(role string) bool {
+	return strings.HasPrefix(event.RolePath(role), "aws-reserved/sso.amazonaws.com/")
+}
 
 // serviceRole is the path of service-linked roles, followed by the service's
 // host; it is reserved.
-const serviceRole = ":role/aws-service-role/"
+const serviceRole = "aws-service-role/"
 
 func (r *reader) identityCenter(e *event.Event) stem {
 	behalf := r.identity(e).Get("onBehalfOf")
@@ -211,7 +223,7 @@ func (r *reader) roleSession(e *event.Event) stem {
 	ctx := id.Get("sessionContext")
 	issuer := text(ctx, "sessionIssuer", "arn")
 	self.SourceIdentity = text(ctx, "sourceIdentity")
-	ofIdentityCenter := strings.Contains(issuer, identityCenterRole) && e.SessionName != ""
+	reserved := ofIdentityCenter(issuer) && e.SessionName != ""
 
 	person := Hop{Kind: event.KindIdentityCenter}
 	if behalf := id.Get("onBehalfOf"); behalf != nil {
@@ -219,18 +231,18 @@ func (r *reader) roleSession(e *event.Event) stem {
 		if user != "" && store != "" {
 			person.Name, person.ARN, person.Node = user, store+"/user/"+user, UserNode(store, user)
 			s := stem{chain: []Hop{person, self}, rooted: Proven, how: "onBehalfOf names the user of Identity Center"}
-			if ofIdentityCenter {
+			if reserved {
 				s.chain[0].Name = e.SessionName
 				s.node, s.name = person.Node, e.SessionName
 			}
 			return s
 		}
 	}
-	if ofIdentityCenter {
+	if reserved {
 		person.Name = e.SessionName
 		return stem{chain: []Hop{person, self}, rooted: Inferred, how: "Identity Center names the sessions of its roles after their user"}
 	}
-	if _, path, ok := strings.Cut(issuer, serviceRole); ok {
+	if path, ok := strings.CutPrefix(event.RolePath(issuer), serviceRole); ok {
 		host, _, _ := strings.Cut(path, "/")
 		return stem{chain: []Hop{{Kind: event.KindService, Name: host}, self}, rooted: Proven, how: "the role is linked to the service"}
 	}
@@ -244,7 +256,7 @@ func (r *reader) roleSession(e *event.Event) stem {
 	}
 	s := stem{chain: []Hop{self}, nodes: list(e.AccessKeyID)}
 	if e.Category == event.CategorySignin && e.EventName == "SwitchRole" {
-		if from := text(r.object(e.AdditionalEventData), "SwitchFrom"); strings.Contains(from, ":user/") {
+		if from := text(r.object(e.AdditionalEventData), "SwitchFrom"); isUser(from) {
 			user := Hop{Kind: event.KindIAMUser, Name: lastPart(from), ARN: from, AccountID: accountOf(from)}
 			return stem{chain: []Hop{user, self}, rooted: Proven, how: "SwitchRole names the user who switched"}
 		}
@@ -339,6 +351,12 @@ func list(s string) []string {
 }
 
 func lastPart(s string) string { return s[strings.LastIndexByte(s, '/')+1:] }
+
+// isUser reports whether an ARN is an IAM user's. Paths may hold colons.
+func isUser(arn string) bool {
+	parts := strings.SplitN(arn, ":", 6)
+	return len(parts) == 6 && parts[2] == "iam" && strings.HasPrefix(parts[5], "user/")
+}
 
 func accountOf(arn string) string {
 	parts := strings.SplitN(arn, ":", 6)

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/lineage"
@@ -20,10 +21,52 @@ type caller struct {
 	Chain     []lineage.Hop `json:"c"`
 	Rooted    string        `json:"r,omitempty"`
 	How       string        `json:"h,omitempty"`
+	// Bytes: each character of the texts stands for a byte, since some aren't
+	// UTF-8, of which JSON can't have any other.
+	Bytes bool `json:"b,omitempty"`
+}
+
+// each replaces the texts that come from records.
+func (c *caller) each(replace func(string) string) {
+	c.EventName = replace(c.EventName)
+	c.Chain = slices.Clone(c.Chain)
+	for i := range c.Chain {
+		h := &c.Chain[i]
+		for _, s := range [...]*string{&h.Kind, &h.Name, &h.ARN, &h.AccountID, &h.Node, &h.SourceIdentity} {
+			*s = replace(*s)
+		}
+	}
+}
+
+func bytesToRunes(s string) string {
+	runes := make([]rune, len(s))
+	for i := range len(s) {
+		runes[i] = rune(s[i])
+	}
+	return string(runes)
+}
+
+func runesToBytes(s string) string {
+	b := make([]byte, 0, len(s))
+	for _, r := range s {
+		b = append(b, byte(r))
+	}
+	return string(b)
 }
 
 func encodeCaller(l *lineage.Link) string {
-	b, err := json.Marshal(caller{l.EventName, l.Chain, l.Rooted, l.How})
+	c := caller{EventName: l.EventName, Chain: l.Chain, Rooted: l.Rooted, How: l.How}
+	valid := utf8.ValidString(c.EventName)
+	for i := range c.Chain {
+		h := &c.Chain[i]
+		valid = valid && utf8.ValidString(h.Name) && utf8.ValidString(h.ARN) && utf8.ValidString(h.AccountID) &&
+			utf8.ValidString(h.Node) && utf8.ValidString(h.SourceIdentity)
+	}
+	if !valid {
+		c.each(bytesToRunes)
+		c.Bytes = true
+	}
+	b, err := json.Marshal(c)
 	if err != nil {
 		panic(err) // texts and lists of texts always marshal
 	}
@@ -33,6 +76,9 @@ func encodeCaller(l *lineage.Link) string {
 func decodeCaller(text []byte) (c caller, err error) {
 	if err := json.Unmarshal(text, &c); err != nil {
 		return c, errors.Join(ErrDamaged, err)
+	}
+	if c.Bytes {
+		c.each(runesToBytes)
 	}
 	return c, nil
 }
@@ -54,10 +100,11 @@ var insertUses = inserting{into: "lineage_uses (node, event_date)", columns: 2, 
 func (s *sqlite) RecordLineage(ctx context.Context, b lineage.Batch) error {
 	return s.write(ctx, "recordlineage", "record lineage", func(tx *writer) error {
 		changed := map[string]bool{}
-		if err := tx.dropReplaced(b.Replaced, changed); err != nil {
+		if err := tx.putLinks(b.Links, changed); err != nil {
 			return err
 		}
-		if err := tx.putLinks(b.Links, changed); err != nil {
+		// After them: a content may come again in the batch in which it loses.
+		if err := tx.dropLinks(b.Void, changed); err != nil {
 			return err
 		}
 		for i := range b.Names {
@@ -112,24 +159,12 @@ func (tx *writer) namedBy(nodes map[string]bool) error {
 	return nil
 }
 
-// dropReplaced removes links of contents that lost.
-func (tx *writer) dropReplaced(replaced map[event.Key]event.Version, changed map[string]bool) error {
-	keys := slices.SortedFunc(maps.Keys(replaced), event.Key.Compare)
-	// No index has the event: the whole table is looked through, which is as rare
-	// as conflicts are.
-	for part := range slices.Chunk(keys, 200) {
-		if err := tx.check(); err != nil {
-			return err
-		}
-		args := make([]any, 0, 5*len(part))
-		for _, k := range part {
-			v := replaced[k]
-			args = append(args, k.AccountID, k.EventID, int64(v.Major), int64(v.Minor), sortable(v.Hash))
-		}
-		err := tx.each(`WITH k (a, e, x, y, h) AS (VALUES `+strings.TrimSuffix(strings.Repeat("(?,?,?,?,?),", len(part)), ",")+`)
-			DELETE FROM lineage_links WHERE EXISTS (SELECT 1 FROM k WHERE a = account_id AND e = event_id AND (major, minor, record_hash) < (x, y, h))
-			RETURNING node`, args, collectNodes(changed))
-		if err != nil {
+// dropLinks removes links of contents that lost.
+func (tx *writer) dropLinks(void []lineage.Link, changed map[string]bool) error {
+	for i := range void {
+		l := &void[i]
+		if err := tx.each(`DELETE FROM lineage_links WHERE node = ? AND account_id = ? AND event_id = ? AND major = ? AND minor = ? AND record_hash = ? RETURNING node`,
+			[]any{l.Node, l.AccountID, l.EventID, int64(l.Version.Major), int64(l.Version.Minor), sortable(l.Version.Hash)}, collectNodes(changed)); err != nil {
 			return err
 		}
 	}
@@ -145,25 +180,20 @@ func collectNodes(into map[string]bool) func(scan func(...any) error) error {
 	}
 }
 
-// putLinks adds links, and takes those that are the greater content of an event
-// for lesser ones.
+// putLinks adds links. Contents of one event stay beside each other: which of them
+// counts can change when one turns out to be void.
 func (tx *writer) putLinks(links []lineage.Link, changed map[string]bool) error {
 	fresh := make([]*lineage.Link, 0, len(links))
-	best := make(map[linkKey]int, len(links))
 	for i := range links {
-		l := &links[i]
-		k := linkKey{l.Node, l.AccountID, l.EventID}
-		if at, ok := best[k]; !ok {
-			best[k] = len(fresh)
-			fresh = append(fresh, l)
-		} else if l.Version.Compare(fresh[at].Version) > 0 {
-			fresh[at] = l
-		}
+		fresh = append(fresh, &links[i])
 	}
 	// In the order of the index.
-	slices.SortFunc(fresh, func(a, b *lineage.Link) int { return strings.Compare(a.Node, b.Node) })
+	slices.SortFunc(fresh, func(a, b *lineage.Link) int {
+		return cmp.Or(strings.Compare(a.Node, b.Node), strings.Compare(a.AccountID, b.AccountID), strings.Compare(a.EventID, b.EventID), a.Version.Compare(b.Version))
+	})
+	fresh = slices.CompactFunc(fresh, func(a, b *lineage.Link) bool { return keyOf(a) == keyOf(b) && a.Version == b.Version })
 	// What is there already, which is little as a rule, is left out.
-	var lesser []any
+	outranked := make([]bool, len(fresh))
 	var id, hash int64
 	var account, eventID string
 	var have event.Version
@@ -174,25 +204,25 @@ func (tx *writer) putLinks(links []lineage.Link, changed map[string]bool) error 
 				return
 			}
 			have.Hash = unsortable(hash)
-			if l.Version.Compare(have) <= 0 {
+			switch order := l.Version.Compare(have); {
+			case order == 0:
 				fresh[i] = nil
-			} else {
-				lesser = append(lesser, id)
+			case order < 0:
+				outranked[i] = true
 			}
 		})
 	if err != nil {
 		return err
 	}
-	for _, id := range lesser {
-		if _, err := tx.exec("DELETE FROM lineage_links WHERE id = ?", id); err != nil {
-			return err
+	for i, l := range fresh {
+		if l != nil && !outranked[i] {
+			changed[l.Node] = true
 		}
 	}
 	fresh = slices.DeleteFunc(fresh, func(l *lineage.Link) bool { return l == nil })
 	callers := map[string]int64{}
 	ids := make([]int64, len(fresh))
 	for i, l := range fresh {
-		changed[l.Node] = true
 		if ids[i], err = tx.callerID(encodeCaller(l), callers); err != nil {
 			return err
 		}
@@ -205,6 +235,8 @@ func (tx *writer) putLinks(links []lineage.Link, changed map[string]bool) error 
 }
 
 type linkKey struct{ node, account, event string }
+
+func keyOf(l *lineage.Link) linkKey { return linkKey{l.Node, l.AccountID, l.EventID} }
 
 // callerID returns the row of a caller, which it makes if need be; known are those
 // of this transaction.
@@ -266,7 +298,8 @@ var (
 func (tx *writer) dirtyUses(nodes map[string]bool) error {
 	days := map[event.Date]bool{}
 	next := slices.Sorted(maps.Keys(nodes))
-	for len(next) > 0 {
+	// No chain that is longer is followed.
+	for hops := 0; len(next) > 0 && hops <= lineage.MaxHops; hops++ {
 		var found []string
 		args := make([]any, 0, batchSizes[0])
 		err := batches(len(next), func(from, to int) error {
@@ -287,7 +320,7 @@ func (tx *writer) dirtyUses(nodes map[string]bool) error {
 				return err
 			}
 			query = childrenOf.get(to-from, func() string {
-				return in("SELECT DISTINCT node FROM lineage_links WHERE parent <> '' AND parent", to-from)
+				return in("SELECT DISTINCT node FROM lineage_links t WHERE parent <> '' AND parent", to-from)
 			})
 			return tx.each(query, args, func(scan func(...any) error) error {
 				var child string
@@ -307,7 +340,7 @@ func (tx *writer) dirtyUses(nodes map[string]bool) error {
 	return tx.markDirty(days)
 }
 
-const linkColumns = "node, account_id, event_id, major, minor, record_hash, event_time_ms, parent, session, caller FROM lineage_links JOIN lineage_callers c ON c.id = about"
+const linkColumns = "node, account_id, event_id, major, minor, record_hash, event_time_ms, parent, session, caller FROM lineage_links t JOIN lineage_callers c ON c.id = about"
 
 func scanLink(scan func(...any) error) (lineage.Link, error) {
 	var l lineage.Link
@@ -326,9 +359,10 @@ func scanLink(scan func(...any) error) (lineage.Link, error) {
 }
 
 var (
-	linksOf  texts
-	namesOf  texts
-	issuedBy texts
+	linksOf    texts
+	versionsOf texts
+	namesOf    texts
+	issuedBy   texts
 )
 
 // Lineage implements Store.
@@ -346,7 +380,12 @@ func (s *sqlite) Lineage(ctx context.Context, nodes []string) (map[string]lineag
 		err := s.read(ctx, "read lineage", query, args, func(scan func(...any) error) error {
 			l, err := scanLink(scan)
 			k := all[l.Node]
-			k.Links = append(k.Links, l)
+			switch n := len(k.Links); {
+			case n == 0 || keyOf(&k.Links[n-1]) != keyOf(&l):
+				k.Links = append(k.Links, l)
+			case l.Version.Compare(k.Links[n-1].Version) > 0:
+				k.Links[n-1] = l
+			}
 			all[l.Node] = k
 			return err
 		})
@@ -395,8 +434,43 @@ func (s *sqlite) Issued(ctx context.Context, parents []string) ([]lineage.Link, 
 	if err != nil {
 		return nil, err
 	}
+	if all, err = s.greatest(ctx, all); err != nil {
+		return nil, err
+	}
 	slices.SortFunc(all, compareIssued)
 	return all, nil
+}
+
+// greatest leaves out links of which the node has a greater content.
+func (s *sqlite) greatest(ctx context.Context, links []lineage.Link) ([]lineage.Link, error) {
+	var nodes []string
+	for i := range links {
+		nodes = append(nodes, links[i].Node)
+	}
+	slices.Sort(nodes)
+	nodes = slices.Compact(nodes)
+	best := map[linkKey]event.Version{}
+	args := make([]any, 0, batchSizes[0])
+	err := batches(len(nodes), func(from, to int) error {
+		args = args[:0]
+		for _, n := range nodes[from:to] {
+			args = append(args, n)
+		}
+		query := versionsOf.get(to-from, func() string {
+			return in("SELECT node, account_id, event_id, major, minor, record_hash FROM lineage_links WHERE node", to-from)
+		})
+		return s.read(ctx, "read lineage", query, args, func(scan func(...any) error) error {
+			var k linkKey
+			var v event.Version
+			var hash int64
+			err := scan(&k.node, &k.account, &k.event, &v.Major, &v.Minor, &hash)
+			if v.Hash = unsortable(hash); v.Compare(best[k]) > 0 {
+				best[k] = v
+			}
+			return err
+		})
+	})
+	return slices.DeleteFunc(links, func(l lineage.Link) bool { return best[keyOf(&l)].Compare(l.Version) > 0 }), err
 }
 
 // compareIssued is the order of Issued.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -12,7 +13,7 @@ import (
 
 // memLineage is what Mem keeps of lineage, by node.
 type memLineage struct {
-	links map[string]map[event.Key]lineage.Link
+	links map[string]map[content]lineage.Link
 	names map[string]map[lineage.Name]lineage.Name // by name and source
 	uses  map[string]map[event.Date]bool
 	// below has the nodes with a link whose parent a node is, or that it is a hop
@@ -34,6 +35,26 @@ func (l *memLineage) belowSome(node string, is func(lineage.Link) bool) []string
 	return some
 }
 
+// content is one of an event's contents.
+type content struct {
+	key     event.Key
+	version event.Version
+}
+
+func contentOf(l *lineage.Link) content {
+	return content{event.Key{AccountID: l.AccountID, EventID: l.EventID}, l.Version}
+}
+
+// outranked reports whether a greater content of the link's event is among links.
+func outranked(links map[content]lineage.Link, l *lineage.Link) bool {
+	for c := range links {
+		if c.key == contentOf(l).key && c.version.Compare(l.Version) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // inner returns the map of a node, made if need be.
 func inner[K comparable, V any](outer *map[string]map[K]V, node string) map[K]V {
 	if *outer == nil {
@@ -45,35 +66,46 @@ func inner[K comparable, V any](outer *map[string]map[K]V, node string) map[K]V 
 	return (*outer)[node]
 }
 
+// greatest yields those of the links that count.
+func greatest(links map[content]lineage.Link) iter.Seq[lineage.Link] {
+	return func(yield func(lineage.Link) bool) {
+		for _, l := range links {
+			if !outranked(links, &l) && !yield(l) {
+				return
+			}
+		}
+	}
+}
+
 // RecordLineage implements Store.
 func (m *Mem) RecordLineage(ctx context.Context, b lineage.Batch) error {
 	return m.write(ctx, "recordlineage", func() error {
 		l := &m.lineage
 		changed := map[string]bool{}
-		if len(b.Replaced) > 0 {
-			for node, links := range l.links {
-				for k, old := range links {
-					if v, ok := b.Replaced[k]; ok && old.Version.Compare(v) < 0 {
-						delete(links, k)
-						changed[node] = true
-					}
-				}
-			}
-		}
 		for _, link := range b.Links {
-			k := event.Key{AccountID: link.AccountID, EventID: link.EventID}
 			links := inner(&l.links, link.Node)
-			if old, ok := links[k]; ok && link.Version.Compare(old.Version) <= 0 {
+			if _, ok := links[contentOf(&link)]; ok {
 				continue
 			}
+			if !outranked(links, &link) {
+				changed[link.Node] = true
+			}
 			link.Chain = slices.Clone(link.Chain)
-			links[k] = link
-			changed[link.Node] = true
+			links[contentOf(&link)] = link
 			if link.Parent != "" {
 				inner(&l.below, link.Parent)[link.Node] = true
 			}
 			for _, h := range link.Chain {
 				inner(&l.below, h.Node)[link.Node] = true
+			}
+		}
+		for i := range b.Void {
+			v := &b.Void[i]
+			if links := l.links[v.Node]; links != nil {
+				if _, ok := links[contentOf(v)]; ok {
+					delete(links, contentOf(v))
+					changed[v.Node] = true
+				}
 			}
 		}
 		for _, n := range b.Names {
@@ -103,16 +135,18 @@ func (m *Mem) RecordLineage(ctx context.Context, b lineage.Batch) error {
 		}
 		days := map[event.Date]bool{}
 		next := slices.Collect(maps.Keys(changed))
-		for len(next) > 0 {
-			node := next[len(next)-1]
-			next = next[:len(next)-1]
-			maps.Copy(days, l.uses[node])
-			for _, child := range l.belowSome(node, func(link lineage.Link) bool { return link.Parent == node }) {
-				if !changed[child] {
-					changed[child] = true
-					next = append(next, child)
+		for hops := 0; len(next) > 0 && hops <= lineage.MaxHops; hops++ {
+			var found []string
+			for _, node := range next {
+				maps.Copy(days, l.uses[node])
+				for _, child := range l.belowSome(node, func(link lineage.Link) bool { return link.Parent == node }) {
+					if !changed[child] {
+						changed[child] = true
+						found = append(found, child)
+					}
 				}
 			}
+			next = found
 		}
 		m.markDirty(days)
 		return nil
@@ -125,7 +159,7 @@ func (m *Mem) Lineage(ctx context.Context, nodes []string) (map[string]lineage.K
 	err := m.read(ctx, func() {
 		for _, node := range nodes {
 			k := lineage.Known{
-				Links: slices.SortedFunc(maps.Values(m.lineage.links[node]), func(a, b lineage.Link) int {
+				Links: slices.SortedFunc(greatest(m.lineage.links[node]), func(a, b lineage.Link) int {
 					return event.Key{AccountID: a.AccountID, EventID: a.EventID}.Compare(event.Key{AccountID: b.AccountID, EventID: b.EventID})
 				}),
 				Names: slices.SortedFunc(maps.Values(m.lineage.names[node]), func(a, b lineage.Name) int {
@@ -149,7 +183,7 @@ func (m *Mem) Issued(ctx context.Context, parents []string) ([]lineage.Link, err
 	err := m.read(ctx, func() {
 		for _, links := range m.lineage.links {
 			for _, l := range links {
-				if l.Parent != "" && slices.Contains(parents, l.Parent) {
+				if l.Parent != "" && slices.Contains(parents, l.Parent) && !outranked(links, &l) {
 					l.Chain = slices.Clone(l.Chain)
 					all = append(all, l)
 				}
