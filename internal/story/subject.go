@@ -386,10 +386,10 @@ func (a arn) name() string {
 	return a.resource[strings.LastIndexAny(a.resource, "/:")+1:]
 }
 
-// rank orders relations in an answer.
-func rank(relation string) int {
-	return slices.Index([]string{Issued, Touched, Did, In, Used, From, Was}, relation)
-}
+// relationOrder is that of answers.
+var relationOrder = []string{Issued, Touched, Did, In, Used, From, Was}
+
+func rank(relation string) int { return slices.Index(relationOrder, relation) }
 
 // Other is what else a text of that form may be, when nothing was found: a name
 // may be an event's, and the other way round.

@@ -118,7 +118,33 @@ func (t *Teller) Trace(ctx context.Context, s Search) (Trees, error) {
 			out.Trees = append(out.Trees, tree)
 		}
 	}
+	for i := range out.Trees {
+		out.Trees[i].Root.dropRepeated()
+	}
 	return out, nil
+}
+
+// dropRepeated removes children whose key stands below another one: a user may
+// have made their own second key.
+func (n *Node) dropRepeated() {
+	below := map[string]bool{}
+	var walk func(*Node)
+	walk = func(c *Node) {
+		for _, k := range c.Keys {
+			below[k] = true
+		}
+		for _, d := range c.Children {
+			walk(d)
+		}
+	}
+	for _, c := range n.Children {
+		for _, d := range c.Children {
+			walk(d)
+		}
+	}
+	if len(n.Keys) == 0 && n.Asked {
+		n.Children = slices.DeleteFunc(n.Children, func(c *Node) bool { return len(c.Keys) > 0 && below[c.Keys[0]] })
+	}
 }
 
 // merged puts the tree of a user's key under the user, where one of their other
@@ -619,11 +645,8 @@ func (t *Teller) did(ctx context.Context, within Range, nodes []*Node) error {
   event_time, coalesce(event_name, '') AS event_name, outcome, coalesce(source_ip, '') AS source_ip, coalesce(target_name, target_arn, '') AS target, account_id,
   coalesce(issued_access_key_id, '') AS issued, '' AS chain, ` + placeSQL + " AS place\nFROM events\nWHERE " + all(where)
 	q := Question{Range: within}
-	answers, err := t.heads(ctx, &q, inner)
+	answers, err := t.count(ctx, &q, inner)
 	if err != nil || len(answers.Answers) == 0 {
-		return err
-	}
-	if err := t.details(ctx, &q, inner, answers); err != nil {
 		return err
 	}
 	for i := range answers.Answers {

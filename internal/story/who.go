@@ -95,11 +95,8 @@ func (t *Teller) Who(ctx context.Context, q Question) (Answers, error) {
 	if err != nil {
 		return Answers{}, err
 	}
-	out, err := t.heads(ctx, &q, inner)
-	if err != nil || len(out.Answers) == 0 {
-		return out, err
-	}
-	if err := t.details(ctx, &q, inner, out); err != nil {
+	out, err := t.count(ctx, &q, inner)
+	if err != nil {
 		return Answers{}, err
 	}
 	for i := range out.Answers {
@@ -165,134 +162,124 @@ func (t *Teller) addresses(ctx context.Context, q *Question, where []string) ([]
 	return out, err
 }
 
-// heads finds who there is.
-func (t *Teller) heads(ctx context.Context, q *Question, inner string) (Answers, error) {
+// detailSets are what is counted of each answer; the first is the answer itself.
+var detailSets = []string{"", "event_name, outcome", "source_ip", "target", "account_id", "issued", "chain"}
+
+// count finds who there is, and counts what each did, in one pass over the events.
+func (t *Teller) count(ctx context.Context, q *Question, inner string) (Answers, error) {
+	const head = "relation, kind, person, home"
+	var sets, part []string
+	for i, s := range detailSets {
+		if s == "" {
+			sets = append(sets, "("+head+")")
+			continue
+		}
+		sets = append(sets, "("+head+", "+s+")")
+		column, _, _ := strings.Cut(s, ",")
+		part = append(part, fmt.Sprintf("WHEN grouping(%s) = 0 THEN %d", column, i))
+	}
 	order := "CASE relation"
-	for _, name := range []string{Issued, Touched, Did, In, Used, From, Was} {
+	for _, name := range relationOrder {
 		order += fmt.Sprintf(" WHEN '%s' THEN %d", name, rank(name))
 	}
-	sql := "SELECT relation, kind, person, home, count(*), min(event_time), max(event_time), min(place, " + strconv.Itoa(maxEvents) + ")\nFROM (" + inner + `)
-GROUP BY relation, kind, person, home
-ORDER BY ` + order + " END, max(event_time) DESC, person, kind, home"
+	sql := "SELECT * FROM (SELECT *, dense_rank() OVER (ORDER BY " + order + ` END, seen DESC, person, kind, home, relation) AS number
+FROM (SELECT *, row_number() OVER (PARTITION BY ` + head + `, part ORDER BY n DESC, value, outcome) AS position, count(*) OVER (PARTITION BY ` + head + `, part) AS listed,
+  max(last) OVER (PARTITION BY ` + head + `) AS seen
+FROM (SELECT ` + head + ", CASE " + strings.Join(part, " ") + ` ELSE 0 END AS part, coalesce(event_name, source_ip, target, account_id, issued, chain) AS value, outcome,
+  count(*) AS n, min(event_time) AS first, max(event_time) AS last, min(place, ` + strconv.Itoa(maxEvents) + `) AS oldest, max(place) AS newest
+FROM (` + inner + `)
+GROUP BY GROUPING SETS (` + strings.Join(sets, ", ") + `))))
+WHERE position <= ` + strconv.Itoa(maxListed)
 	if q.Limit > 0 {
-		sql += "\nLIMIT " + strconv.Itoa(q.Limit+1)
+		sql += " AND number <= " + strconv.Itoa(q.Limit+1)
 	}
+	sql += "\nORDER BY number, part, position"
 	var out Answers
 	err := t.each(ctx, q.Range, sql, func(r row) error {
-		if q.Limit > 0 && len(out.Answers) == q.Limit {
-			out.More = true
-			return nil
-		}
-		at, err := places(r.list(7))
-		if err != nil {
+		if r.int(4) == 0 {
+			if q.Limit > 0 && len(out.Answers) == q.Limit {
+				out.More = true
+				return nil
+			}
+			a, err := newAnswer(r)
+			out.Answers = append(out.Answers, a)
 			return err
 		}
-		a := Answer{
-			Relation: r.text(0), Kind: r.text(1), Actor: r.text(2), Home: r.text(3), Count: r.int(4), First: r.ms(5), Last: r.ms(6),
-			AccountIDs: []string{}, Chain: []lineage.Hop{}, Evidence: []lineage.Evidence{}, Chains: []Chain{}, Events: []string{}, SourceIPs: []string{}, EventNames: map[string]int64{},
-			Targets: []string{}, IssuedKeys: []string{}, Outcomes: map[string]int64{},
+		if out.More {
+			return nil
 		}
-		slices.SortFunc(at, func(x, y Place) int { return cmp.Or(cmp.Compare(x.Time, y.Time), x.Key.Compare(y.Key)) })
-		for _, p := range at {
-			a.Events = append(a.Events, p.Key.EventID)
-		}
-		out.Answers = append(out.Answers, a)
-		return nil
+		return out.Answers[len(out.Answers)-1].detail(r)
 	})
 	return out, err
 }
 
-// detailSets are what is counted of each answer, beside its outcome.
-var detailSets = []string{"event_name, outcome", "source_ip", "target", "account_id", "issued", "chain"}
+// newAnswer reads the row of an answer itself.
+func newAnswer(r row) (Answer, error) {
+	a := Answer{
+		Relation: r.text(0), Kind: r.text(1), Actor: r.text(2), Home: r.text(3), Count: r.int(7), First: r.ms(8), Last: r.ms(9),
+		AccountIDs: []string{}, Chain: []lineage.Hop{}, Evidence: []lineage.Evidence{}, Chains: []Chain{}, Events: []string{}, SourceIPs: []string{}, EventNames: map[string]int64{},
+		Targets: []string{}, IssuedKeys: []string{}, Outcomes: map[string]int64{},
+	}
+	at, err := places(r.list(10))
+	slices.SortFunc(at, func(x, y Place) int { return cmp.Or(cmp.Compare(x.Time, y.Time), x.Key.Compare(y.Key)) })
+	for _, p := range at {
+		a.Events = append(a.Events, p.Key.EventID)
+	}
+	return a, err
+}
 
-// details counts what each of the answers consists of.
-func (t *Teller) details(ctx context.Context, q *Question, inner string, out Answers) error {
-	const head = "relation, kind, person, home"
-	var sets, set []string
-	for i, s := range detailSets {
-		sets = append(sets, "("+head+", "+s+")")
-		column, _, _ := strings.Cut(s, ",")
-		set = append(set, fmt.Sprintf("WHEN grouping(%s) = 0 THEN %d", column, i))
+// detail reads a row of one of the other detailSets.
+func (a *Answer) detail(r row) error {
+	value, n := r.text(5), r.int(7)
+	var field string
+	list := func(name string, to *[]string) {
+		field = name
+		if value != "" {
+			*to = append(*to, value)
+		}
 	}
-	restrict := ""
-	if out.More {
-		var list []string
-		for i := range out.Answers {
-			a := &out.Answers[i]
-			text, err := literals([]string{a.Relation, a.Kind, a.Actor, a.Home})
-			if err != nil {
-				return err
-			}
-			list = append(list, "("+text+")")
+	switch r.int(4) {
+	case 1:
+		field = "event_names"
+		a.Calls = append(a.Calls, Call{value, r.text(6), n})
+		a.EventNames[value] += n
+		a.Outcomes[r.text(6)] += n
+	case 2:
+		list("source_ips", &a.SourceIPs)
+	case 3:
+		list("targets", &a.Targets)
+	case 4:
+		list("account_ids", &a.AccountIDs)
+	case 5:
+		list("issued_keys", &a.IssuedKeys)
+	case 6:
+		field = "chains"
+		at, err := place(r.text(11))
+		if err != nil {
+			return err
 		}
-		restrict = "\n  WHERE (" + head + ") IN (" + strings.Join(list, ", ") + ")"
+		a.Chains = append(a.Chains, Chain{Text: value, Count: n})
+		a.chainPlaces = append(a.chainPlaces, at)
 	}
-	value := "coalesce(event_name, source_ip, target, account_id, issued, chain)"
-	sql := "SELECT * FROM (SELECT *, row_number() OVER w AS position, count(*) OVER (PARTITION BY " + head + ", part) AS listed\nFROM (SELECT " + head + ", CASE " + strings.Join(set, " ") + " END AS part, " + value + " AS value, outcome, count(*) AS n, max(place) AS newest\n  FROM (" +
-		inner + ")" + restrict + "\n  GROUP BY GROUPING SETS (" + strings.Join(sets, ", ") + "))\nWINDOW w AS (PARTITION BY " + head + ", part ORDER BY n DESC, value, outcome))\nWHERE position <= " +
-		strconv.Itoa(maxListed) + "\nORDER BY position, part, value, outcome"
-	by := make(map[string]*Answer, len(out.Answers))
-	id := func(relation, kind, person, home string) string {
-		return strings.Join([]string{relation, kind, home, person}, "\x00")
+	if more := r.int(13) - maxListed; more > 0 {
+		a.leave(field, more)
 	}
-	for i := range out.Answers {
-		a := &out.Answers[i]
-		by[id(a.Relation, a.Kind, a.Actor, a.Home)] = a
+	return nil
+}
+
+// leave notes that a list lacks some.
+func (a *Answer) leave(field string, n int64) {
+	if a.NotListed == nil {
+		a.NotListed = map[string]int64{}
 	}
-	return t.each(ctx, q.Range, sql, func(r row) error {
-		a := by[id(r.text(0), r.text(1), r.text(2), r.text(3))]
-		if a == nil {
-			return nil // came in between the two questions
-		}
-		value, n := r.text(5), r.int(7)
-		var field string
-		list := func(name string, to *[]string) {
-			field = name
-			if value != "" {
-				*to = append(*to, value)
-			}
-		}
-		switch r.int(4) {
-		case 0:
-			field = "event_names"
-			a.Calls = append(a.Calls, Call{value, r.text(6), n})
-			a.EventNames[value] += n
-			a.Outcomes[r.text(6)] += n
-		case 1:
-			list("source_ips", &a.SourceIPs)
-		case 2:
-			list("targets", &a.Targets)
-		case 3:
-			list("account_ids", &a.AccountIDs)
-		case 4:
-			list("issued_keys", &a.IssuedKeys)
-		case 5:
-			field = "chains"
-			at, err := place(r.text(8))
-			if err != nil {
-				return err
-			}
-			a.Chains = append(a.Chains, Chain{Text: value, Count: n})
-			a.chainPlaces = append(a.chainPlaces, at)
-		}
-		if more := r.int(10) - maxListed; more > 0 {
-			if a.NotListed == nil {
-				a.NotListed = map[string]int64{}
-			}
-			a.NotListed[field] = more
-		}
-		return nil
-	})
+	a.NotListed[field] += n
 }
 
 // certainty looks up how an answer's chains are known.
 func (t *Teller) certainty(ctx context.Context, a *Answer) error {
 	for i := range a.Chains {
 		if i == maxChains {
-			if a.NotListed == nil {
-				a.NotListed = map[string]int64{}
-			}
-			a.NotListed["chains"] += int64(len(a.Chains) - maxChains)
+			a.leave("chains", int64(len(a.Chains)-maxChains))
 			a.Chains = a.Chains[:maxChains]
 			break
 		}
