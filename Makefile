@@ -6,7 +6,7 @@ TOOLS    := $(CURDIR)/.tools
 LINT_VERSION := v2.15.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-integration lint fuzz bench bench-quick golden docs clean
+.PHONY: help demo build test test-matrix test-integration lint fuzz bench bench-quick golden docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -22,6 +22,9 @@ test: ## vet, and run all tests (the race detector where goroutines meet)
 	$(GO) vet ./...
 	$(GO) test ./...
 	$(GO) test -race -short ./internal/collect ./internal/store/... ./internal/lake/... ./internal/source ./internal/lookup ./internal/notify
+
+test-matrix: ## collection under each pair of faults in ten worlds, and killed in ten (half an hour)
+	IAMTRACK_TEST_MATRIX=10 $(GO) test -count=1 -timeout 2h -v -run 'TestFaultsInManyWorlds|TestKilled|TestTwoProcesses' ./internal/lookup
 
 test-integration: build ## use the lake and the simulated account with other tools (needs Python 3; installs them by version)
 	./test/integration/run

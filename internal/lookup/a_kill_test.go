@@ -143,15 +143,19 @@ type killWorld struct {
 	from    time.Time // of what is visible
 }
 
-func newKillWorld(t *testing.T) *killWorld {
+func newKillWorld(t *testing.T, seed uint64, specs ...string) *killWorld {
 	t.Helper()
-	// It ends with the current hour's beginning: all is visible from the start.
-	end := time.Now().UTC().Truncate(time.Hour)
-	sim, err := simulate.New(simulate.Config{Seed: 3, Days: 20, Events: 4000, End: end})
+	faults, err := server.ParseFaults(specs...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	aws, err := server.New(server.Options{World: sim, Rate: fast, Regions: []string{
+	// It ends with the current hour's beginning: all is visible from the start.
+	end := time.Now().UTC().Truncate(time.Hour)
+	sim, err := simulate.New(simulate.Config{Seed: seed, Days: 20, Events: 4000, End: end, Burst: faults.Burst, DenseHour: faults.DenseHour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	aws, err := server.New(server.Options{World: sim, Rate: fast, Faults: faults, Regions: []string{
 		"us-east-1", "us-east-2", "eu-west-1", "eu-central-1", "eu-north-1", "ap-southeast-2", // where the world has events
 	}})
 	if err != nil {
@@ -160,6 +164,20 @@ func newKillWorld(t *testing.T) *killWorld {
 	web := httptest.NewServer(aws)
 	t.Cleanup(web.Close)
 	return &killWorld{t: t, sim: sim, aws: aws, url: web.URL, account: sim.Accounts()[0], from: end.AddDate(0, 0, -90)}
+}
+
+// inKillWorlds runs a test in one world without further faults, or in as many as
+// matrixEnv says, with others.
+func inKillWorlds(t *testing.T, f func(*testing.T, *killWorld)) {
+	t.Helper()
+	specs := []string{"throttle=0.05", "reset=0.03", "error500=0.03", "duplicates=0.2", "empty-page=0.2", "burst=300", "dense-hour=1100", "latency=50ms", "token-expiry=1s"}
+	for i := range matrix(t, 1) {
+		var with []string
+		if i > 0 {
+			with = append(with, specs[(i-1)%len(specs)])
+		}
+		t.Run(fmt.Sprint("world ", i, with), func(t *testing.T) { f(t, newKillWorld(t, 3+uint64(i), with...)) })
+	}
 }
 
 // start starts a collector.
@@ -300,8 +318,9 @@ func (w *killWorld) checkLedgers(ctx context.Context, p *collect.Pipeline) {
 
 // A collection that is killed at random moments, again and again, and at last
 // left alone, ends with all that the account shows, each alert once.
-func TestKilledAtRandom(t *testing.T) {
-	w := newKillWorld(t)
+func TestKilledAtRandom(t *testing.T) { inKillWorlds(t, killedAtRandom) }
+
+func killedAtRandom(t *testing.T, w *killWorld) {
 	clean := filepath.Join(t.TempDir(), "clean")
 	start := time.Now()
 	w.finish(clean)
@@ -333,8 +352,9 @@ func TestKilledAtRandom(t *testing.T) {
 
 // A collection that is killed at a named point, and then left alone, ends with
 // all that the account shows.
-func TestKilledAtPoints(t *testing.T) {
-	w := newKillWorld(t)
+func TestKilledAtPoints(t *testing.T) { inKillWorlds(t, killedAtPoints) }
+
+func killedAtPoints(t *testing.T, w *killWorld) {
 	points := []string{
 		"lookup.events.before", "lookup.events.after", "lookup.ledger.before", "lookup.ledger.after",
 		"collect.store.before", "collect.store.after", "store.put.before", "store.put.after",
@@ -371,8 +391,9 @@ func TestKilledAtPoints(t *testing.T) {
 }
 
 // Two collectors at once, killed and not, read everything once.
-func TestTwoProcesses(t *testing.T) {
-	w := newKillWorld(t)
+func TestTwoProcesses(t *testing.T) { inKillWorlds(t, twoProcesses) }
+
+func twoProcesses(t *testing.T, w *killWorld) {
 	data := filepath.Join(t.TempDir(), "data")
 	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 2))
 	for range 3 {

@@ -3,6 +3,7 @@ package lookup_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,49 +34,6 @@ func TestFirstRunReadsEverything(t *testing.T) {
 				t.Errorf("second run stores %d events and %d alerts", second.Stored, second.Alerts)
 			}
 			t.Logf("%d requests for %d records in %s", first.Requests, first.Records, time.Duration(first.Seconds*1e9))
-		})
-	}
-}
-
-// Whatever goes wrong on the way, in the end all is stored that the account
-// shows, and the ledger has no gap.
-func TestFaults(t *testing.T) {
-	single := []string{
-		"throttle=0.3", "quota-share=0.5", "token-expiry=2s", "latency=4s", "reset=0.1", "error500=0.1",
-		"duplicates=0.2", "empty-page=0.3", "clock-skew=3m", "clock-skew=-3m", "burst=300", "dense-hour=1100", "late=2h:0.05",
-	}
-	var all [][]string
-	for i, f := range single {
-		all = append(all, []string{f})
-		if other := single[(i*5+3)%len(single)]; other != f {
-			all = append(all, []string{f, other})
-		}
-	}
-	if testing.Short() {
-		all = all[:8]
-	}
-	for i, specs := range all {
-		t.Run(strings.Join(specs, ","), func(t *testing.T) {
-			inBubble(t, func(t *testing.T) {
-				f, err := server.ParseFaults(specs...)
-				if err != nil {
-					t.Fatal(err)
-				}
-				w := newWorld(t, simulate.Config{Seed: uint64(i) + 10, Days: 20, Events: 4000, Burst: f.Burst, DenseHour: f.DenseHour},
-					server.Options{Faults: f, Delivery: 2 * time.Minute}, 0)
-				sum := w.mustRun()
-				w.checkThrottled()
-				if n := w.aws.Total("cloudtrail:LookupEvents"); f.Reset == 0 && (n.Requests != sum.Requests || n.Throttled != sum.Throttled) {
-					t.Errorf("%d requests, %d throttled; the server counts %+v", sum.Requests, sum.Throttled, n)
-				}
-				// Until what comes late has been looked for again.
-				for range 3 {
-					time.Sleep(26 * time.Hour)
-					w.mustRun()
-				}
-				w.check(today.AddDate(0, 0, -90), today.AddDate(0, 0, 2))
-				w.checkCovered(today.AddDate(0, 0, -80), today)
-			})
 		})
 	}
 }
@@ -125,6 +83,45 @@ func TestRateAndRequests(t *testing.T) {
 					if limit := 1.05*float64(r.Events)/50 + 12*float64(r.Streams); float64(r.Requests) > limit {
 						t.Errorf("%s: %d requests for %d events in %d streams", r.Region, r.Requests, r.Events, r.Streams)
 					}
+				}
+			})
+		})
+	}
+}
+
+// While others use half of the quota, a busy region is read at what is left, and at
+// most one of a hundred of its requests is refused, as the server counts.
+func TestOthersUseHalf(t *testing.T) {
+	for i, latency := range []time.Duration{200 * time.Millisecond, 4 * time.Second} {
+		t.Run(latency.String(), func(t *testing.T) {
+			if testing.Short() {
+				t.Skip("a large world")
+			}
+			inBubble(t, func(t *testing.T) {
+				w := newWorld(t, simulate.Config{Seed: 50 + uint64(i), Days: 40, Events: 420000, Noise: 0.5}, server.Options{
+					Faults: server.Faults{Latency: latency, QuotaShare: 0.5},
+				}, 0)
+				w.one(1)
+				w.Sources = []string{"sts.amazonaws.com"}
+				sum := w.mustRun()
+				busy := 0
+				for _, c := range w.aws.Counts() {
+					i := slices.IndexFunc(sum.Regions, func(r lookup.RegionStats) bool { return r.Region == c.Region })
+					if c.Operation != "cloudtrail:LookupEvents" || c.Requests < 250 || i < 0 {
+						continue
+					}
+					busy++
+					rate := float64(c.Requests-c.Throttled) / sum.Regions[i].Seconds
+					t.Logf("%s: %d requests, %d throttled: %.3f a second", c.Region, c.Requests, c.Throttled, rate)
+					if c.Throttled*100 > c.Requests {
+						t.Errorf("%s: %d of %d requests were throttled", c.Region, c.Throttled, c.Requests)
+					}
+					if rate < 0.9 {
+						t.Errorf("%s: %.3f requests a second, of 1 that is left", c.Region, rate)
+					}
+				}
+				if busy == 0 {
+					t.Fatal("no region has requests enough to say something about the rate")
 				}
 			})
 		})

@@ -21,6 +21,7 @@ import (
 // one narrows a world to an account, which is lighter.
 func (w *world) one(i int) {
 	account := w.sim.Accounts()[i]
+	w.account = i
 	w.Collector = w.collector("one", account)
 	w.read = func(s simulate.Stream) bool { return s.Account == account }
 }

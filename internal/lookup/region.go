@@ -49,6 +49,11 @@ type region struct {
 	latency float64 // seconds, smoothed
 	stats   RegionStats
 	wake    chan struct{} // one element: something changed
+
+	answered bool // so that latency is known, even if it is 0
+
+	alone *slice        // that is read alone, since its page tokens expire else; nil: none
+	freed chan struct{} // closed when alone is done
 }
 
 // failure is why a stream can't be read in this run.
@@ -168,8 +173,8 @@ func (r *region) isDead(s coverage.Stream) bool {
 // slots is how many requests must be under way for the rate to be reached.
 func (r *region) slots() int {
 	latency := r.latency
-	if latency == 0 {
-		latency = 2 // of a region that has not answered yet
+	if !r.answered {
+		latency = 2
 	}
 	return min(maxSlots, int(math.Ceil(r.limiter.current()*latency))+1)
 }
@@ -235,7 +240,11 @@ func (r *region) read(ctx context.Context, s *slice) error {
 		begun = time.Time{}
 	}
 	again()
+	defer r.together(s)
 	for {
+		if err := r.others(ctx, s); err != nil {
+			return r.giveUp(ctx, s.stream, err)
+		}
 		page, sent, err := r.request(ctx, s.stream, ask)
 		switch {
 		case errors.Is(err, awsapi.ErrTokenExpired):
@@ -247,6 +256,8 @@ func (r *region) read(ctx context.Context, s *slice) error {
 			if !r.restart(s) {
 				return nil
 			}
+			// Who shares the rate with others may come too late again.
+			r.goAlone(s)
 			again()
 			continue
 		case err != nil:
@@ -258,6 +269,7 @@ func (r *region) read(ctx context.Context, s *slice) error {
 		got, done := r.advance(s, &page)
 		if !got.Empty() {
 			restarts = 0
+			r.together(s)
 		}
 		if len(page.Records) > 0 {
 			empty = 0
@@ -275,6 +287,42 @@ func (r *region) read(ctx context.Context, s *slice) error {
 			return nil
 		}
 		ask.Token = page.Token
+	}
+}
+
+// goAlone lets a slice be read alone until together, unless another is.
+func (r *region) goAlone(s *slice) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.alone == nil {
+		r.alone, r.freed = s, make(chan struct{})
+	}
+}
+
+// together ends what goAlone began.
+func (r *region) together(s *slice) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.alone == s {
+		r.alone = nil
+		close(r.freed)
+	}
+}
+
+// others waits while another slice is read alone.
+func (r *region) others(ctx context.Context, s *slice) error {
+	for {
+		r.mu.Lock()
+		wait, freed := r.alone != nil && r.alone != s, r.freed
+		r.mu.Unlock()
+		if !wait {
+			return nil
+		}
+		select {
+		case <-freed:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	}
 }
 
@@ -372,8 +420,8 @@ func (r *region) count(err error, took time.Duration) (left float64) {
 		return left
 	}
 	const weight = 0.2
-	if r.latency == 0 {
-		r.latency = took.Seconds()
+	if !r.answered {
+		r.answered, r.latency = true, took.Seconds()
 	} else {
 		r.latency += weight * (took.Seconds() - r.latency)
 	}
