@@ -20,7 +20,7 @@ import (
 const (
 	walkDays   = 30
 	walkGrowth = 4
-	walkBytes  = 16 << 20
+	walkBytes  = 4 << 20 // which unpack to twenty times that
 )
 
 // A filter is first asked for keys alone, reading the few columns that it is
