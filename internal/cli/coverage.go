@@ -186,7 +186,7 @@ func (c *covered) answer(e *env, q question) *answerCoverage {
 	}
 	v.Collected = len(about) > 0
 	v.Until, v.Provisional = unixOrNull(until), unixOrNull(provisional)
-	v.lines = append(unread, e.gapLines(v.Gaps[:len(v.Gaps)-len(unread)], about, c.names, 0)...)
+	v.lines = slices.Concat(unread, e.gapLines(v.Gaps[:len(v.Gaps)-len(unread)], about, c.names, 0))
 	if len(c.ledgers) > 0 && len(about) == 0 && len(unread) == 0 {
 		v.lines = []string{"nothing that was asked for is collected: only imported files tell of it"}
 	}

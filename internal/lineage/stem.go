@@ -47,9 +47,9 @@ func (r *reader) stem(e *event.Event) stem {
 	case "AssumedRole", "Role":
 		return r.roleSession(e)
 	case "IAMUser":
-		return r.user(e)
+		return atTheDoor(e, r.user(e))
 	case "Root":
-		return root(e)
+		return atTheDoor(e, root(e))
 	case "FederatedUser":
 		return r.federated(e)
 	case "SAMLUser", "WebIdentityUser":
@@ -70,6 +70,16 @@ func (r *reader) stem(e *event.Event) stem {
 }
 
 func known(h Hop, how string) stem { return stem{chain: []Hop{h}, rooted: Proven, how: how} }
+
+// atTheDoor takes for what it is that somebody failed to sign in: the name that was
+// typed.
+func atTheDoor(e *event.Event, s stem) stem {
+	if e.Category == event.CategorySignin && e.Outcome != event.OutcomeOK && e.AccessKeyID == "" && s.rooted != "" {
+		s.rooted, s.how = Inferred, "the name that was typed"
+		s.reason = "the sign-in failed, so that only the name that was typed is known, not who typed it"
+	}
+	return s
+}
 
 // hidden is what CloudTrail puts in the place of a text that may be a password
 // typed as a user name (CloudTrail User Guide, "AWS Management Console sign-in

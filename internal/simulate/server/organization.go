@@ -70,7 +70,7 @@ func (s *Server) identityStore(q *request) (reply, *apiError) {
 		return reply{}, unknownOperation(q)
 	}
 	var in struct {
-		IdentityStoreId string //nolint:revive // the API's name
+		IdentityStoreID string
 		MaxResults      int
 		NextToken       string
 	}
@@ -78,7 +78,7 @@ func (s *Server) identityStore(q *request) (reply, *apiError) {
 		return reply{}, e
 	}
 	d := s.world.IdentityCenter()
-	if q.region != d.Region || slices.Index(s.world.Accounts(), q.account) != 0 || in.IdentityStoreId != d.StoreID {
+	if q.region != d.Region || slices.Index(s.world.Accounts(), q.account) != 0 || in.IdentityStoreID != d.StoreID {
 		return reply{}, &apiError{400, "ResourceNotFoundException", "IDENTITY_STORE not found"}
 	}
 	list := []any{}
