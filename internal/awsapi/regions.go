@@ -38,6 +38,10 @@ func (a *Account) Regions(ctx context.Context) ([]string, error) {
 	return nil, fmt.Errorf("find the enabled regions: give one of the permissions ec2:DescribeRegions and account:ListRegions, or name the regions (setting regions): %w; %w", err, err2)
 }
 
+// AllRegions reports whether Regions lists all enabled regions, and not those that
+// the configuration names.
+func (a *Account) AllRegions() bool { return len(a.spec.Regions) == 0 }
+
 func (a *Account) ec2Regions(ctx context.Context) ([]string, error) {
 	var out *ec2.DescribeRegionsOutput
 	_, err := a.do(ctx, call{op: "list the enabled regions", action: "ec2:DescribeRegions", region: a.cfg.Region}, func(ctx context.Context) (err error) {

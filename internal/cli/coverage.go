@@ -163,7 +163,7 @@ func (c *covered) answer(e *env, q question) *answerCoverage {
 				v.Gaps = append(v.Gaps, g)
 			}
 		}
-		if end := max(l.Until, l.Newest()); end < w.To && (until == 0 || end < until) {
+		if end := max(l.Until, l.Newest()); l.Ended == 0 && end < w.To && (until == 0 || end < until) {
 			until = end
 		}
 		for _, part := range l.Covered(w) {

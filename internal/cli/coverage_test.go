@@ -362,6 +362,38 @@ func TestUnreadAccounts(t *testing.T) {
 	}
 }
 
+// A stream that has ended is in status, with the reason, and in no gap or lag.
+func TestEndedStream(t *testing.T) {
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	c := &covered{}
+	for _, region := range []string{"eu-south-1", "eu-west-3"} {
+		l := &coverage.Ledger{Stream: coverage.Stream{AccountID: "111122223333", Region: region, Source: "sts.amazonaws.com"}}
+		begun := now.AddDate(0, 0, -30).Unix()
+		if region == "eu-west-3" {
+			begun = now.Unix()
+		}
+		l.Begin(begun)
+		l.Mark(coverage.Read{Span: l.Promised(), Begun: begun, Ended: begun})
+		if region == "eu-south-1" {
+			l.End(begun, "the region is no longer enabled\x1b")
+		}
+		c.ledgers = append(c.ledgers, l)
+	}
+	e := &env{now: func() time.Time { return now }}
+	e.config.Zone = time.UTC
+	v := c.answer(e, question{since: now.AddDate(0, 0, -7)})
+	if len(v.Gaps) != 0 || v.Until != nil {
+		t.Errorf("%+v", v)
+	}
+	page := e.newPage()
+	e.statusStreams(page, c)
+	text := page.String()
+	if !strings.Contains(text, "111122223333 eu-south-1 sts: no longer collected since 2026-10-23 12:00") ||
+		!strings.Contains(text, "the region is no longer enabled") || strings.Contains(text, "\x1b") || strings.Contains(text, "30 days") {
+		t.Errorf("status:\n%s", text)
+	}
+}
+
 // The oldest events leave while a first run reads: what is lost of its first
 // seconds is no gap.
 func TestFirstSecondsAreNoGap(t *testing.T) {

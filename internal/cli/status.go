@@ -24,7 +24,7 @@ func newStatusCmd(e *env) *cobra.Command {
 rejected or contradicted, alerts by severity, sizes, and days that the lake
 still lacks. Messages by channel: pending, sent, given up. Of what is collected,
 by account and region: what is covered, how surely, how long ago that was, what is
-missing and why, and the last errors. With --rejected: the records that could not
+missing and why, the last errors, and what is no longer collected since when and why. With --rejected: the records that could not
 be parsed.
 
 JSON is one object: events, filtered, rejected, conflicts, late, alerts, messages (by

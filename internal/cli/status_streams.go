@@ -73,6 +73,7 @@ func (e *env) statusStreams(t *page, c *covered) {
 	}
 	e.statusGaps(t, c)
 	e.statusErrors(t, c)
+	e.statusEnded(t, c)
 	var late, latest int64
 	for _, l := range c.ledgers {
 		late, latest = late+l.Late, max(latest, l.LateMax)
@@ -87,6 +88,9 @@ func (e *env) statusStreams(t *page, c *covered) {
 func (e *env) streamsRows(c *covered) []streamsRow {
 	var rows []streamsRow
 	for _, l := range c.ledgers { // by account, then region
+		if l.Ended != 0 {
+			continue // statusEnded tells of it
+		}
 		one := e.streamsRow(l)
 		if n := len(rows) - 1; n >= 0 && rows[n].account == one.account && rows[n].regions[0] == one.regions[0] {
 			rows[n].join(one)
@@ -212,6 +216,33 @@ func (e *env) statusErrors(t *page, c *covered) {
 			who = count(g.streams, "stream")
 		}
 		t.field("last error", who+", "+e.timeText(g.first.LastErrorAt*1000)+": "+text)
+	}
+}
+
+// statusEnded lists what is no longer collected because nothing happens there.
+func (e *env) statusEnded(t *page, c *covered) {
+	type ended struct {
+		account, region, why string
+		minute               int64
+	}
+	groups := map[ended][]string{} // sources
+	var order []ended
+	for _, l := range c.ledgers {
+		if l.Ended == 0 {
+			continue
+		}
+		g := ended{l.Stream.AccountID, l.Stream.Region, l.EndedWhy, l.Ended / 60}
+		if groups[g] == nil {
+			order = append(order, g)
+		}
+		groups[g] = append(groups[g], strings.TrimSuffix(l.Stream.Source, ".amazonaws.com"))
+	}
+	for i, g := range order {
+		if i == maxStatusLines {
+			t.field("ended", "and "+count(len(order)-i, "more group")+" of streams: --format json has all")
+			break
+		}
+		t.field("ended", named(c.names, g.account)+" "+g.region+" "+strings.Join(groups[g], ", ")+": no longer collected since "+e.timeText(g.minute*60_000)+": "+g.why)
 	}
 }
 

@@ -36,8 +36,13 @@ type StreamGap struct {
 // files".
 const Fresh = 15 * 60
 
-// trim cuts what came after the last run off a window, if it is no more than Fresh.
+// trim cuts what came after the last run off a window, if it is no more than Fresh,
+// or if nothing is owed since.
 func (l *Ledger) trim(window Span) Span {
+	if l.Ended != 0 {
+		window.To = max(min(window.To, max(l.Ended, l.Newest())), window.From)
+		return window
+	}
 	if end := max(l.Until, l.Newest()); window.To > end && window.To-end <= Fresh {
 		window.To = max(end, window.From)
 	}

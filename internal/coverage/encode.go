@@ -17,6 +17,8 @@ type encoded struct {
 	Since   int64        `json:"since,omitempty"`
 	Until   int64        `json:"until,omitempty"`
 	Began   int64        `json:"began,omitempty"`
+	Ended   int64        `json:"ended,omitempty"`
+	Why     string       `json:"ended_why,omitempty"`
 	Covered [][3]int64   `json:"covered,omitempty"` // from, to, state
 	Notes   []codedNote  `json:"notes,omitempty"`
 	Error   string       `json:"error,omitempty"`
@@ -45,7 +47,7 @@ type codedCounter struct {
 // for the same ledger.
 func (l *Ledger) Encode() []byte {
 	e := encoded{
-		V: version, Since: l.Since, Until: l.Until, Began: l.Began, Error: l.LastError, ErrorAt: l.LastErrorAt,
+		V: version, Since: l.Since, Until: l.Until, Began: l.Began, Ended: l.Ended, Why: l.EndedWhy, Error: l.LastError, ErrorAt: l.LastErrorAt,
 		Counts: codedCounter{l.Requests, l.Events, l.Late, l.LateMax, l.credit, l.rate},
 	}
 	for _, q := range l.covered {
@@ -89,10 +91,10 @@ func decode(stream Stream, data []byte) (*Ledger, error) {
 	}
 	c := e.Counts
 	l := &Ledger{
-		Stream: stream, Since: e.Since, Until: e.Until, Began: e.Began, LastError: e.Error, LastErrorAt: e.ErrorAt,
+		Stream: stream, Since: e.Since, Until: e.Until, Began: e.Began, Ended: e.Ended, EndedWhy: e.Why, LastError: e.Error, LastErrorAt: e.ErrorAt,
 		Requests: c.Requests, Events: c.Events, Late: c.Late, LateMax: c.LateMax, credit: c.Credit, rate: c.Rate,
 	}
-	for _, t := range append([]int64{l.Since, l.Until, l.Began, l.LastErrorAt}, c.Requests, c.Events, c.Late, c.LateMax, c.Rate, max(c.Credit, -c.Credit)) {
+	for _, t := range append([]int64{l.Since, l.Until, l.Began, l.Ended, l.LastErrorAt}, c.Requests, c.Events, c.Late, c.LateMax, c.Rate, max(c.Credit, -c.Credit)) {
 		if !plausible(t) {
 			return nil, fmt.Errorf("the number %d is out of range", t)
 		}

@@ -89,13 +89,18 @@ type Status struct {
 	Stream
 	Covered []StatusCover `json:"covered"`
 	Gaps    []StatusGap   `json:"gaps"`
-	// LagSeconds is how old the newest second is that is covered; null when none is.
+	// LagSeconds is how old the newest second is that is covered; null when none is,
+	// or the stream has ended.
 	LagSeconds *int64 `json:"lag_seconds"`
-	LastError  string `json:"last_error"` // of the last try; empty when it read something
-	Requests   int64  `json:"requests"`
-	Events     int64  `json:"events"`           // that requests returned, repeated ones too
-	Late       int64  `json:"late"`             // that re-reads found new
-	LateMax    int64  `json:"late_max_seconds"` // how late the latest came, at least
+	// Ended is since when the stream is no longer collected, and EndedWhy says why;
+	// null and absent while it is.
+	Ended     *time.Time `json:"ended"`
+	EndedWhy  string     `json:"ended_reason,omitempty"`
+	LastError string     `json:"last_error"` // of the last try; empty when it read something
+	Requests  int64      `json:"requests"`
+	Events    int64      `json:"events"`           // that requests returned, repeated ones too
+	Late      int64      `json:"late"`             // that re-reads found new
+	LateMax   int64      `json:"late_max_seconds"` // how late the latest came, at least
 }
 
 // StatusCover is a covered interval, [from, to).
@@ -123,12 +128,17 @@ func (l *Ledger) Status(now int64) Status {
 		Requests: l.Requests, Events: l.Events, Late: l.Late, LateMax: l.LateMax,
 	}
 	if n := len(l.covered); n > 0 {
-		lag := max(now-l.Newest(), 0)
-		s.LagSeconds = &lag
+		if lag := max(now-l.Newest(), 0); l.Ended == 0 {
+			s.LagSeconds = &lag
+		}
 		for _, c := range l.Covered(Span{l.covered[0].From, l.covered[n-1].To}) {
 			from, to := c.Times()
 			s.Covered = append(s.Covered, StatusCover{from, to, c.Level})
 		}
+	}
+	if l.Ended != 0 {
+		at := time.Unix(l.Ended, 0).UTC()
+		s.Ended, s.EndedWhy = &at, l.EndedWhy
 	}
 	for _, g := range l.Gaps(l.Promised()) {
 		from, to := g.Times()

@@ -16,6 +16,11 @@ type Ledger struct {
 	// Began is when the first run began.
 	Began int64
 
+	// Ended is since when the stream isn't owed any more, and EndedWhy says why, in
+	// words for people: nothing can happen there. 0 while it is.
+	Ended    int64
+	EndedWhy string
+
 	// LastError is the last failure, in words for people; empty after a run
 	// that read something. It may hold text of AWS: escape it where it's shown.
 	LastError   string
@@ -55,8 +60,27 @@ func (l *Ledger) Begin(now int64) {
 		l.Began, l.Since = now, now-Kept
 	}
 	l.Until = max(l.Until, now)
+	l.Ended, l.EndedWhy = 0, "" // owed again, and the time between too
 	l.earn()
 	l.Expire(now)
+}
+
+// End records that from at on nothing happens in the stream, so that it isn't owed
+// any more, and why. What is not covered before stays a gap; what would have been
+// read by another run is one, with the reason NotEnabled. Begin makes it owed again.
+func (l *Ledger) End(at int64, why string) {
+	if l.Began == 0 || l.Ended != 0 {
+		return
+	}
+	why = shorten(why)
+	at = max(at, l.Until)
+	for _, q := range l.covered.within(Span{l.Until, at}) {
+		if q.state == unread {
+			l.setNote(q.Span, note{reason: NotEnabled, detail: why, at: at})
+		}
+	}
+	l.Until, l.Ended, l.EndedWhy = at, at, why
+	l.LastError, l.LastErrorAt = "", 0
 }
 
 // Expire makes what is older than 90 days and not covered a gap for good, with

@@ -183,3 +183,57 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// A stream in which nothing can happen any more leaves no gap after its end, one up
+// to it if that was not read, and none of it is forgotten when it is owed again.
+func TestEnd(t *testing.T) {
+	l := &coverage.Ledger{}
+	l.End(t0, "never read")
+	if l.Ended != 0 {
+		t.Fatal("a stream that was never read has ended")
+	}
+	l.Begin(t0)
+	l.Mark(coverage.Read{Span: coverage.Span{From: t0 - 90*day, To: t0}, Begun: t0})
+	l.End(t0+hour, "the region is no longer enabled")
+	l.End(t0+2*hour, "again")
+	for name, c := range map[string]struct {
+		window coverage.Span
+		gaps   int
+	}{
+		"over it":  {coverage.Span{From: t0 - day, To: t0 + 30*day}, 1},
+		"up to it": {coverage.Span{From: t0 - day, To: t0}, 0},
+		"after it": {coverage.Span{From: t0 + day, To: t0 + 30*day}, 0},
+	} {
+		gaps := coverage.AnswerGaps([]*coverage.Ledger{l}, c.window, coverage.Filter{})
+		if len(gaps) != c.gaps {
+			t.Errorf("%s: %+v", name, gaps)
+		}
+		for _, g := range gaps {
+			if g.From.Unix() != t0 || g.To.Unix() != t0+hour || g.Reason != coverage.NotEnabled || g.Detail != "the region is no longer enabled" {
+				t.Errorf("%s: %+v", name, g)
+			}
+		}
+	}
+	if level := coverage.Lowest([]*coverage.Ledger{l}, coverage.Span{From: t0 + day, To: t0 + 30*day}, coverage.Filter{}); level != coverage.Verified {
+		t.Errorf("what has ended lowers the level to %v", level)
+	}
+	same, err := coverage.Decode(l.Stream, l.Encode())
+	if err != nil || !same.Equal(l) || same.Ended != t0+hour || same.EndedWhy != l.EndedWhy {
+		t.Fatalf("%+v, %v", same, err)
+	}
+	if s := l.Status(t0 + 30*day); s.LagSeconds != nil || s.Ended == nil || s.Ended.Unix() != t0+hour || s.EndedWhy == "" || len(s.Gaps) != 1 {
+		t.Errorf("status: %+v", s)
+	}
+	l.Begin(t0 + 30*day)
+	gaps := coverage.AnswerGaps([]*coverage.Ledger{l}, coverage.Span{From: t0 - day, To: t0 + 30*day}, coverage.Filter{})
+	if len(gaps) != 2 || gaps[1].To.Unix() != t0+30*day || l.Ended != 0 || l.Status(t0+30*day).Ended != nil {
+		t.Errorf("owed again: %+v", gaps)
+	}
+	var planned int64
+	for _, task := range coverage.Plan(t0+30*day, []*coverage.Ledger{l}) {
+		planned += task.Need.Len()
+	}
+	if planned < 30*day {
+		t.Errorf("owed again, %d seconds are planned", planned)
+	}
+}

@@ -37,6 +37,9 @@ type Account interface {
 	Caller(context.Context) (awsapi.Caller, error)
 	// Regions are the enabled regions.
 	Regions(context.Context) ([]string, error)
+	// AllRegions reports whether Regions are all that are enabled, and not those
+	// that somebody named.
+	AllRegions() bool
 	// IdentityCenterRegions tells in which of the regions IAM Identity Center has
 	// an instance; with an error, some could not be asked.
 	IdentityCenterRegions(ctx context.Context, regions []string) ([]string, error)
@@ -272,7 +275,7 @@ func (r *run) before(ctx context.Context, a Account, id string) (discovered, err
 	}
 	ledgers, err := r.Store.Streams(ctx)
 	for _, l := range ledgers {
-		if s := l.Stream; s.AccountID == id && l.Began != 0 && (slices.Contains(sources, s.Source) || slices.Contains(sources, strings.TrimSuffix(s.Source, ".amazonaws.com"))) {
+		if s := l.Stream; s.AccountID == id && l.Began != 0 && l.Ended == 0 && (slices.Contains(sources, s.Source) || slices.Contains(sources, strings.TrimSuffix(s.Source, ".amazonaws.com"))) {
 			d.streams = append(d.streams, s)
 		}
 	}
@@ -280,16 +283,44 @@ func (r *run) before(ctx context.Context, a Account, id string) (discovered, err
 }
 
 // identityCenterBefore are the regions where sources of IAM Identity Center were
-// read before, by this process or another.
-func (c *Collector) identityCenterBefore(ctx context.Context, account string) (map[string]bool, error) {
-	ledgers, err := c.Store.Streams(ctx)
+// read before, by this process or another; with events, where they had any.
+func identityCenterBefore(ledgers []*coverage.Ledger, account string, events bool) map[string]bool {
 	had := map[string]bool{}
 	for _, l := range ledgers {
-		if l.Stream.AccountID == account && l.Began != 0 && coverage.OfIdentityCenter(l.Stream.Source) {
+		if l.Stream.AccountID == account && l.Began != 0 && l.Ended == 0 && coverage.OfIdentityCenter(l.Stream.Source) && (l.Events > 0 || !events) {
 			had[l.Stream.Region] = true
 		}
 	}
-	return had, err
+	return had
+}
+
+// endOthers ends the streams of an account in which nothing can happen any more:
+// those of regions that are no longer enabled, and those of IAM Identity Center
+// where it was looked for while nobody could tell where it is.
+func (c *Collector) endOthers(ctx context.Context, ledgers []*coverage.Ledger, d *discovered, enabled, identityCenter []string) error {
+	for _, l := range ledgers {
+		s := l.Stream
+		if s.AccountID != d.account || l.Began == 0 || l.Ended != 0 || slices.Contains(d.streams, s) {
+			continue
+		}
+		at, why := int64(0), ""
+		switch {
+		case !slices.Contains(enabled, s.Region):
+			at, why = c.clock.now().Unix(), "the region is no longer enabled"
+		case coverage.OfIdentityCenter(s.Source) && len(identityCenter) > 0 && !slices.Contains(identityCenter, s.Region):
+			at, why = l.Until, "IAM Identity Center is not there, but in "+strings.Join(identityCenter, ", ")
+		default:
+			continue // left out by choice: what is missing is told
+		}
+		err := c.Store.UpdateStream(ctx, s, func(l *coverage.Ledger) error {
+			l.End(at, why)
+			return nil
+		})
+		if err != nil {
+			return fmt.Errorf("end %s: %w", s, err)
+		}
+	}
+	return nil
 }
 
 // discover finds what is to be read of an account.
@@ -322,10 +353,15 @@ func (c *Collector) discover(ctx context.Context, a Account) (discovered, error)
 	if err := c.nameUsers(ctx, a, sso); err != nil {
 		return d, err
 	}
-	had, serr := c.identityCenterBefore(ctx, caller.AccountID)
+	ledgers, serr := c.Store.Streams(ctx)
 	if serr != nil {
 		return d, serr
 	}
+	found := slices.Clone(sso)
+	if err != nil {
+		found = nil // or elsewhere
+	}
+	had := identityCenterBefore(ledgers, caller.AccountID, len(found) > 0)
 	if err != nil && len(had) == 0 {
 		// Where it may be, as far as is known: it is looked for there too.
 		sso = append(sso, notAsked(err, regions)...)
@@ -339,6 +375,11 @@ func (c *Collector) discover(ctx context.Context, a Account) (discovered, error)
 	d.streams = coverage.Streams(coverage.Place{
 		AccountID: caller.AccountID, Global: caller.GlobalRegion(), Regions: regions, IdentityCenter: sso,
 	}, c.Sources)
+	if a.AllRegions() {
+		if err := c.endOthers(ctx, ledgers, &d, regions, found); err != nil {
+			return d, err
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.known == nil {
