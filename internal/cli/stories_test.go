@@ -126,6 +126,18 @@ func TestStoriesOfPublicData(t *testing.T) {
 			with("timeline", "root", "--writes"),
 		)
 	})
+	t.Run("sans504-bulk", func(t *testing.T) {
+		tells(t, world(t, "sans504-s3-ransomware-bulk"), "sans504-bulk",
+			with("timeline", "jmerckle", "--denied"),
+			[]string{"who", "FalsimentisRoot", "--as", "user"},
+			[]string{"who", "CreateTrail"},
+			[]string{"who", "StartLogging"},
+		)
+	})
+	t.Run("others", func(t *testing.T) {
+		tells(t, world(t, "trailscraper"), "trailscraper", []string{"who", "AssumeRole"})
+		tells(t, world(t, "lookup-events-sans504"), "lookup-events", []string{"who", "PutUserPolicy"})
+	})
 	t.Run("stratus", func(t *testing.T) {
 		tells(t, world(t, "stratus-red-team"), "stratus",
 			[]string{"who", "iam:Create*"},
@@ -137,6 +149,22 @@ func TestStoriesOfPublicData(t *testing.T) {
 			[]string{"who", "GetSecretValue"},
 			[]string{"trace", "stratus-red-team-ec2-steal-credentials-role/i-786a3A8B5C0d92eF4"},
 			with("timeline", "christophe @ 229654561268"),
+			// One answer for each other technique: by the event that proves it.
+			[]string{"who", "CreateLoginProfile"},
+			[]string{"who", "DeleteLoginProfile"},
+			[]string{"who", "AssumeRole"},
+			[]string{"who", "GetPasswordData"},
+			[]string{"who", "DescribeInstanceAttribute"},
+			[]string{"who", "PutEventSelectors"},
+			[]string{"who", "DeleteResolverQueryLogConfig"},
+			[]string{"who", "ec2:*InstanceAttribute"},
+			[]string{"who", "SendCommand"},
+			[]string{"who", "ModifyImageAttribute"},
+			[]string{"who", "ModifyDBSnapshotAttribute"},
+			[]string{"who", "InvokeModel"},
+			[]string{"who", "SendSSHPublicKey"},
+			[]string{"who", "AddPermission20150331v2"},
+			[]string{"trace", "test-role/cli"},
 		)
 	})
 }
