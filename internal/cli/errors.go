@@ -11,6 +11,7 @@ import (
 
 	"github.com/iamtrack/iamtrack/internal/app"
 	"github.com/iamtrack/iamtrack/internal/config"
+	"github.com/iamtrack/iamtrack/internal/query"
 )
 
 // usageError is a wrong command line: exit code 2.
@@ -60,7 +61,7 @@ func explain(err error) (message string, hints []string, code int) {
 		hint    *hintError
 	)
 	switch {
-	case errors.As(err, &usage), errors.As(err, &setting), errors.As(err, &file), errors.As(err, &channel):
+	case errors.As(err, &usage), errors.As(err, &setting), errors.As(err, &file), errors.As(err, &channel), errors.Is(err, query.ErrNotText):
 		code = exitUsage
 	case errors.As(err, &part):
 		code = exitInPart

@@ -1,6 +1,7 @@
 package query
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -10,20 +11,26 @@ import (
 	"github.com/iamtrack/iamtrack/internal/event"
 )
 
+// ErrNotText is wrapped by the error about a value to look for that isn't UTF-8,
+// as everything is that the lake holds.
+var ErrNotText = errors.New("is not UTF-8 text")
+
 // Values get into SQL through these functions only, each by its type. The
 // literals mean the same to DuckDB and to Trino: neither knows backslash
 // escapes in a plain string.
 
-// literal returns a string literal. A NUL would end the statement for an engine
-// with C strings, and text that is not UTF-8 is none, so both are refused.
+// literal returns a string literal, or an expression in brackets when the string
+// holds a NUL: that would end the statement for an engine with C strings, so it
+// is spelt chr(0). Text that is not UTF-8 is none, and refused.
 func literal(s string) (string, error) {
-	if strings.IndexByte(s, 0) >= 0 {
-		return "", fmt.Errorf("%q contains a NUL byte", s)
-	}
 	if !utf8.ValidString(s) {
-		return "", fmt.Errorf("%q is not UTF-8 text", s)
+		return "", fmt.Errorf("%q %w", s, ErrNotText)
 	}
-	return "'" + strings.ReplaceAll(s, "'", "''") + "'", nil
+	quoted := "'" + strings.ReplaceAll(s, "'", "''") + "'"
+	if strings.IndexByte(s, 0) < 0 {
+		return quoted, nil
+	}
+	return "(" + strings.ReplaceAll(quoted, "\x00", "' || chr(0) || '") + ")", nil
 }
 
 // dateLiteral returns a DATE literal.
