@@ -31,6 +31,7 @@ var allowed = map[string][]string{
 	"internal/store":        {"internal/coverage", "internal/event", "internal/fault", "internal/lineage", "internal/rule", "internal/together"},
 	"internal/query":        {"internal/event"},
 	"internal/query/duckdb": {"internal/event", "internal/lake", "internal/query"},
+	"internal/query/athena": {"internal/awsapi", "internal/event", "internal/query"},
 	"internal/render":       {"internal/query"},
 	"internal/story":        {"internal/event", "internal/lineage", "internal/query"},
 	"internal/notify":       {"internal/fault", "internal/render", "internal/rule", "internal/store"},
@@ -49,6 +50,9 @@ var allowed = map[string][]string{
 	// The suites that implementations are held to.
 	"internal/store/storetest": {"internal/coverage", "internal/event", "internal/fault", "internal/lineage", "internal/rule", "internal/store"},
 	"internal/lake/laketest":   {"internal/event", "internal/fault", "internal/lake"},
+	"internal/query/querytest": {"internal/event", "internal/filter", "internal/lake", "internal/lineage", "internal/query", "internal/simulate", "internal/store"},
+	// An Athena for tests.
+	"internal/query/athena/athenatest": {"internal/query"},
 }
 
 // walls are libraries that only these packages may link, directly or not:

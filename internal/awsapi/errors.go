@@ -421,8 +421,10 @@ func rootCause(err error) error {
 }
 
 // tidy makes foreign text one printable line of at most 300 characters.
-func tidy(s string) string {
-	const most = 300
+func tidy(s string) string { return oneLine(s, 300) }
+
+// oneLine makes foreign text one printable line of at most so many characters.
+func oneLine(s string, most int) string {
 	// Encoded authorization messages are long, and say nothing to a reader.
 	s, _, _ = strings.Cut(s, "Encoded authorization failure message")
 	var b strings.Builder

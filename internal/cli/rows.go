@@ -71,7 +71,7 @@ func (e *env) printRows(rows query.Rows, o rowsOptions) (err error) {
 	if s.Elapsed == 0 { // not read to the end
 		s.Elapsed = time.Since(start)
 	}
-	text := fmt.Sprintf("%s in %s, %s of %s read", count(n, "row"), secondsText(s.Elapsed), bytesText(s.BytesScanned), count(s.Files, "file"))
+	text := fmt.Sprintf("%s in %s, %s", count(n, "row"), secondsText(s.Elapsed), readText(s))
 	if o.file != "" {
 		text += ", written to " + o.file
 	}
@@ -84,6 +84,24 @@ func (e *env) printRows(rows query.Rows, o rowsOptions) (err error) {
 		e.note("there are more rows: --limit 0 shows all")
 	}
 	return nil
+}
+
+// readText says what an answer read, and what that cost, as far as its engine tells.
+func readText(s query.Stats) string {
+	text := bytesText(s.BytesScanned)
+	if s.Files > 0 || s.USD == 0 {
+		text += " of " + count(s.Files, "file")
+	}
+	text += " read"
+	switch {
+	case s.USD >= 0.01:
+		text += fmt.Sprintf(", about $%.2f", s.USD)
+	case s.USD >= 0.0001:
+		text += fmt.Sprintf(", about $%.4f", s.USD)
+	case s.USD > 0:
+		text += ", less than $0.0001"
+	}
+	return text
 }
 
 // choose returns the columns to print and where they are in a row.

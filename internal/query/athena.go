@@ -6,9 +6,6 @@ import (
 	"strings"
 )
 
-// athenaTypes are Hive's names, as CREATE EXTERNAL TABLE wants them.
-var athenaTypes = map[string]string{"VARCHAR": "string", "BOOLEAN": "boolean", "BIGINT": "bigint", "TIMESTAMP": "timestamp"}
-
 // athenaValues stand for parameters that have no default.
 var athenaValues = map[string]string{"text": "CHANGE-ME", "pattern": "CHANGE-ME*", "int": "1", "date": "2000-01-01"}
 
@@ -23,8 +20,9 @@ func (c *Catalogue) ExportAthena(w io.Writer, p Params) error {
 -- Every query names its range on event_date, which is what bounds the bytes scanned.
 
 `)
-	athenaTable(&b, "events", EventColumns())
-	athenaTable(&b, "filtered", FilteredColumns())
+	for _, t := range LakeTables("s3://YOUR-BUCKET") {
+		b.WriteString(t.DDL("") + "\n\n")
+	}
 	for _, q := range c.queries {
 		p.Values = map[string]string{}
 		fmt.Fprintf(&b, "-- %s: %s\n", q.Name, q.Title)
@@ -48,35 +46,6 @@ func (c *Catalogue) ExportAthena(w io.Writer, p Params) error {
 	}
 	_, err := io.WriteString(w, strings.TrimRight(b.String(), "\n")+"\n")
 	return err
-}
-
-// athenaTable writes a table's definition over the lake in S3.
-func athenaTable(b *strings.Builder, name string, columns []SchemaColumn) {
-	fmt.Fprintf(b, "CREATE EXTERNAL TABLE IF NOT EXISTS %s (\n", name)
-	var lines []string
-	for _, c := range columns {
-		if c.Name != PartitionColumn {
-			lines = append(lines, "  "+c.Name+" "+athenaTypes[c.Type])
-		}
-	}
-	b.WriteString(strings.Join(lines, ",\n"))
-	// CloudTrail began in November 2013: no event is older.
-	fmt.Fprintf(b, `
-)
-PARTITIONED BY (event_date date)
-STORED AS PARQUET
-LOCATION 's3://YOUR-BUCKET/%[1]s/'
-TBLPROPERTIES (
-  'projection.enabled' = 'true',
-  'projection.event_date.type' = 'date',
-  'projection.event_date.format' = 'yyyy-MM-dd',
-  'projection.event_date.range' = '2013-11-01,NOW+1DAYS',
-  'projection.event_date.interval' = '1',
-  'projection.event_date.interval.unit' = 'DAYS',
-  'storage.location.template' = 's3://YOUR-BUCKET/%[1]s/event_date=${event_date}/'
-);
-
-`, name)
 }
 
 // wrap breaks text into lines of at most width bytes where words allow.

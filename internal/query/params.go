@@ -101,8 +101,9 @@ func (q Query) Dates(p Params) (since, until event.Date, bounded bool, err error
 	return event.DateOf(from.UnixMilli()), event.DateOf(to.UnixMilli() - 1), bounded, nil
 }
 
-// Run renders the query and asks it, opening only the days that it scans.
-func (q Query) Run(ctx context.Context, engine RangeEngine, p Params) (Rows, error) {
+// Run renders the query and asks it; a RangeEngine opens only the days that it
+// scans.
+func (q Query) Run(ctx context.Context, engine Engine, p Params) (Rows, error) {
 	sql, err := q.Render(p)
 	if err != nil {
 		return nil, err
@@ -111,10 +112,11 @@ func (q Query) Run(ctx context.Context, engine RangeEngine, p Params) (Rows, err
 	if err != nil {
 		return nil, err
 	}
-	if !bounded {
+	days, ok := engine.(RangeEngine)
+	if !bounded || !ok {
 		return engine.Query(ctx, sql)
 	}
-	return engine.QueryRange(ctx, sql, since, until)
+	return days.QueryRange(ctx, sql, since, until)
 }
 
 // Render returns the query as SQL. It is the same text for DuckDB and for

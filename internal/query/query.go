@@ -65,8 +65,12 @@ type Stats struct {
 	// BytesScanned is what was read from the lake's files: footers, and the
 	// column chunks that the query touched (compressed).
 	BytesScanned int64
-	// Files is how many of the lake's files the engine was given to look at.
-	Files   int64
+	// Files is how many of the lake's files the engine was given to look at; 0
+	// when the engine doesn't tell.
+	Files int64
+	// USD is what the answer cost, in US dollars, by list price; 0 for an engine
+	// that costs nothing.
+	USD     float64
 	Elapsed time.Duration
 	// Truncated tells that a limit of the engine ended the result early.
 	Truncated bool

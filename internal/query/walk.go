@@ -33,10 +33,19 @@ const (
 )
 
 // Events lists the filter's events, newest first: exactly the rows of EventsSQL
-// run over the whole lake, without looking at all of it when there is a limit,
-// and without sorting all of it at once when there is none. Days lie one after
-// the other in time, so the rows of a newer step all come before an older one's.
-func Events(ctx context.Context, engine RangeEngine, f EventFilter) (Rows, error) {
+// run over the whole lake. On a RangeEngine it doesn't look at all of the lake when
+// there is a limit, and doesn't sort all of it at once when there is none: days lie
+// one after the other in time, so the rows of a newer step all come before an older
+// one's. Another engine is asked once.
+func Events(ctx context.Context, e Engine, f EventFilter) (Rows, error) {
+	engine, ok := e.(RangeEngine)
+	if !ok {
+		sql, err := EventsSQL(f)
+		if err != nil {
+			return nil, err
+		}
+		return e.Query(ctx, sql)
+	}
 	columns, err := f.columns()
 	if err != nil {
 		return nil, err
@@ -250,6 +259,7 @@ func (w *walk) add(s Stats) {
 	w.stats.Rows += s.Rows
 	w.stats.BytesScanned += s.BytesScanned
 	w.stats.Files += s.Files
+	w.stats.USD += s.USD
 	w.stats.Truncated = w.stats.Truncated || s.Truncated
 }
 

@@ -47,12 +47,13 @@ PARTITIONED BY (event_date date)
 STORED AS PARQUET
 LOCATION 's3://YOUR-BUCKET/events/'
 TBLPROPERTIES (
+  'classification' = 'parquet',
   'projection.enabled' = 'true',
-  'projection.event_date.type' = 'date',
   'projection.event_date.format' = 'yyyy-MM-dd',
-  'projection.event_date.range' = '2013-11-01,NOW+1DAYS',
   'projection.event_date.interval' = '1',
   'projection.event_date.interval.unit' = 'DAYS',
+  'projection.event_date.range' = '2013-11-01,NOW+1DAY',
+  'projection.event_date.type' = 'date',
   'storage.location.template' = 's3://YOUR-BUCKET/events/event_date=${event_date}/'
 );
 
@@ -69,12 +70,13 @@ PARTITIONED BY (event_date date)
 STORED AS PARQUET
 LOCATION 's3://YOUR-BUCKET/filtered/'
 TBLPROPERTIES (
+  'classification' = 'parquet',
   'projection.enabled' = 'true',
-  'projection.event_date.type' = 'date',
   'projection.event_date.format' = 'yyyy-MM-dd',
-  'projection.event_date.range' = '2013-11-01,NOW+1DAYS',
   'projection.event_date.interval' = '1',
   'projection.event_date.interval.unit' = 'DAYS',
+  'projection.event_date.range' = '2013-11-01,NOW+1DAY',
+  'projection.event_date.type' = 'date',
   'storage.location.template' = 's3://YOUR-BUCKET/filtered/event_date=${event_date}/'
 );
 
