@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,13 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/iamtrack/iamtrack/internal/app"
-	"github.com/iamtrack/iamtrack/internal/awsapi"
-	"github.com/iamtrack/iamtrack/internal/collect"
-	"github.com/iamtrack/iamtrack/internal/lineage"
 	"github.com/iamtrack/iamtrack/internal/lookup"
 	"github.com/iamtrack/iamtrack/internal/notify"
 	"github.com/iamtrack/iamtrack/internal/render"
-	"github.com/iamtrack/iamtrack/internal/store"
 )
 
 type collectOptions struct {
@@ -118,40 +113,7 @@ func (e *env) collector(ctx context.Context, a *app.App) (*lookup.Collector, err
 	if err != nil {
 		return nil, err
 	}
-	return e.collectorOf(ctx, a, accounts)
-}
-
-// toCollect is the source of the names of accounts that collection was to read.
-const toCollect = "collect"
-
-// collectorOf makes the collector of some accounts, and notes their names.
-func (e *env) collectorOf(ctx context.Context, a *app.App, accounts []*awsapi.Account) (*lookup.Collector, error) {
-	c := &lookup.Collector{
-		Store: a.Store, Ingest: a.Pipeline.Ingest, Holder: collect.NewHolder("collect"), Sources: e.config.Sources,
-		Rate: e.config.RequestRate,
-		Users: func(ctx context.Context, users []awsapi.DirectoryUser) error {
-			names := make([]lineage.Name, len(users))
-			for i, u := range users {
-				names[i] = lineage.Name{Node: lineage.UserNode(u.StoreID, u.UserID), Name: u.Name, Source: lineage.Directory}
-			}
-			return a.Pipeline.LearnNames(ctx, names)
-		},
-	}
-	known, err := a.Store.AccountNames(ctx)
-	if err != nil {
-		return nil, err
-	}
-	var names []store.AccountName
-	for _, acc := range accounts {
-		c.Accounts = append(c.Accounts, acc)
-		s := acc.Spec()
-		if s.AccountID == "" {
-			continue
-		}
-		name := cmp.Or(s.Name, accountNames(known)[s.AccountID], s.AccountID) // noted without a name, too: it is to be read
-		names = append(names, store.AccountName{AccountID: s.AccountID, Name: name, Source: toCollect, Seen: e.now().UTC()})
-	}
-	return c, a.Store.PutAccountNames(ctx, names)
+	return a.Collector(ctx, accounts)
 }
 
 // collectOnce runs the collector and brings the lake up to date.

@@ -69,13 +69,13 @@ func unreadAccounts(list []store.AccountName, ledgers []*coverage.Ledger) []stri
 	}
 	var newest time.Time
 	for _, n := range list {
-		if n.Source == toCollect && n.Seen.After(newest) {
+		if n.Source == app.ToCollect && n.Seen.After(newest) {
 			newest = n.Seen
 		}
 	}
 	var unread []string
 	for _, n := range list {
-		if n.Source == toCollect && !read[n.AccountID] && newest.Sub(n.Seen) < unreadWeek {
+		if n.Source == app.ToCollect && !read[n.AccountID] && newest.Sub(n.Seen) < unreadWeek {
 			unread = append(unread, n.AccountID)
 		}
 	}

@@ -313,10 +313,10 @@ func TestUnreadAccounts(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	seen("111122223333", "prod", toCollect, 0)
-	seen("444455556666", "dev", toCollect, time.Second)
-	seen("777788889999", "777788889999", toCollect, 6*24*time.Hour)
-	seen("012345678901", "left out since", toCollect, 8*24*time.Hour)
+	seen("111122223333", "prod", app.ToCollect, 0)
+	seen("444455556666", "dev", app.ToCollect, time.Second)
+	seen("777788889999", "777788889999", app.ToCollect, 6*24*time.Hour)
+	seen("012345678901", "left out since", app.ToCollect, 8*24*time.Hour)
 	seen("222222222222", "named only", "test", 0)
 	read := coverage.Stream{AccountID: "111122223333", Region: "eu-west-3", Source: "sts.amazonaws.com"}
 	if err := s.UpdateStream(t.Context(), read, func(l *coverage.Ledger) error {

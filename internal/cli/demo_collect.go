@@ -60,7 +60,7 @@ func (e *env) collectSimulated(ctx context.Context, a *app.App, world *simulate.
 	for i, spec := range specs {
 		accounts[i] = session.Assume(spec)
 	}
-	c, err := e.collectorOf(ctx, a, accounts)
+	c, err := a.Collector(ctx, accounts)
 	if err != nil {
 		return sum, err
 	}

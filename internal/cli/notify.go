@@ -14,7 +14,7 @@ import (
 func (e *env) notifier(ctx context.Context, a *app.App, o notify.Options) *notify.Notifier {
 	o.Terminal, o.Command = e.stderr, e.command
 	o.Log = func(text string) { e.warn("%s", text) }
-	o.Status = func(ctx context.Context) ([]string, error) { return coverageSummary(ctx, a) }
+	o.Status = a.CoverageLines
 	n := a.Notifier(o, e.lookupEnv, e.aws(ctx))
 	for _, err := range n.Problems() {
 		e.warn("%v", err)
@@ -42,18 +42,4 @@ func (e *env) tell(ctx context.Context, a *app.App) {
 	if d.Sent > 0 {
 		e.note("%s about alerts", count(d.Sent, "message was sent|messages were sent"))
 	}
-}
-
-// coverageSummary is what a day's summary says of coverage; nothing when nothing
-// is collected.
-func coverageSummary(ctx context.Context, a *app.App) ([]string, error) {
-	ledgers, err := a.Store.Streams(ctx)
-	if err != nil || len(ledgers) == 0 {
-		return nil, err
-	}
-	lines := []string{count(len(ledgers), "stream is collected|streams are collected")}
-	if gaps := len(lastingGaps(ledgers)); gaps > 0 {
-		lines = append(lines, count(gaps, "time|times")+" could not be read")
-	}
-	return lines, nil
 }

@@ -150,6 +150,14 @@ type Problem struct {
 	Error     string          `json:"error"`
 }
 
+func (p Problem) String() string {
+	where := strings.Join(strings.Fields(p.AccountID+" "+p.Region+" "+strings.TrimSuffix(p.Source, ".amazonaws.com")), " ")
+	if where == "" {
+		return p.Error
+	}
+	return where + ": " + p.Error
+}
+
 // Summary is the outcome of a run.
 type Summary struct {
 	Regions    []RegionStats `json:"regions"`
