@@ -63,11 +63,8 @@ func Open(ctx context.Context, cfg config.Config, o Options) (_ *App, err error)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	a := &App{Config: cfg, now: o.Now}
-	if a.Rules, err = rule.NewEngine(cfg.RuleConfig()); err != nil {
-		return nil, err
-	}
-	if a.Filter, err = filter.New(cfg.FilterConfig()); err != nil {
+	a, err := newApp(cfg, o)
+	if err != nil {
 		return nil, err
 	}
 	dbPath := filepath.Join(cfg.DataDir, storeFile)
@@ -95,16 +92,47 @@ func Open(ctx context.Context, cfg config.Config, o Options) (_ *App, err error)
 	if err != nil {
 		return nil, errors.Join(err, a.Store.Close())
 	}
-	a.Lake = lake.New(bucket, lake.Options{ProgramVersion: o.Version})
-	a.Pipeline = &collect.Pipeline{
-		Store: a.Store, Lake: a.Lake, Rules: a.Rules, Filter: a.Filter, Now: o.Now,
-		HotDays: cfg.HotDays, LakeDays: cfg.LakeDays, Holder: collect.NewHolder(o.Command),
-	}
+	a.tie(bucket, o)
 	if !a.ReadOnly {
 		if err := a.giveNames(ctx); err != nil {
 			return nil, errors.Join(err, a.Store.Close())
 		}
 	}
+	return a, nil
+}
+
+// newApp makes the parts that only a configuration is needed for.
+func newApp(cfg config.Config, o Options) (a *App, err error) {
+	a = &App{Config: cfg, now: o.Now}
+	if a.Rules, err = rule.NewEngine(cfg.RuleConfig()); err != nil {
+		return nil, err
+	}
+	if a.Filter, err = filter.New(cfg.FilterConfig()); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// tie makes the pipeline of the store and a bucket.
+func (a *App) tie(bucket lake.Bucket, o Options) {
+	a.Lake = lake.New(bucket, lake.Options{ProgramVersion: o.Version})
+	a.Pipeline = &collect.Pipeline{
+		Store: a.Store, Lake: a.Lake, Rules: a.Rules, Filter: a.Filter, Now: o.Now,
+		HotDays: a.Config.HotDays, LakeDays: a.Config.LakeDays, Holder: collect.NewHolder(o.Command),
+	}
+}
+
+// New ties a store and a bucket that are open already; Close closes the store.
+func New(cfg config.Config, s store.Store, bucket lake.Bucket, o Options) (*App, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	a, err := newApp(cfg, o)
+	if err != nil {
+		return nil, err
+	}
+	a.Store = s
+	a.tie(bucket, o)
 	return a, nil
 }
 

@@ -63,7 +63,7 @@ func (a *App) TellGaps(ctx context.Context, n *notify.Notifier, sum *lookup.Summ
 	for _, l := range ledgers {
 		newest = max(newest, l.Newest())
 	}
-	if why := whyNothing(sum, failed); why != "" && newest > 0 {
+	if why := WhyNothing(sum, failed); why != "" && newest > 0 {
 		if err := n.Silent(ctx, notify.Silence{Since: time.Unix(newest, 0).UTC(), Reason: why}); err != nil {
 			return fmt.Errorf("tell that collection is silent: %w", err)
 		}
@@ -75,18 +75,23 @@ func (a *App) TellGaps(ctx context.Context, n *notify.Notifier, sum *lookup.Summ
 	return nil
 }
 
-// whyNothing says why a run read nothing at all; empty when it read something.
-func whyNothing(sum *lookup.Summary, failed error) string {
-	switch {
-	case failed != nil:
+// WhyNothing says why a run read nothing at all; empty when it read something.
+func WhyNothing(sum *lookup.Summary, failed error) string {
+	if failed != nil {
 		return failed.Error()
-	case len(sum.Problems) > 0 && sum.Records == 0:
-		for _, r := range sum.Regions {
-			if r.Requests > r.Throttled && !allFailed(sum, &r) {
-				return ""
-			}
+	}
+	if sum.Records > 0 {
+		return ""
+	}
+	for _, r := range sum.Regions {
+		if r.Requests > r.Throttled && !allFailed(sum, &r) {
+			return ""
 		}
-		return sum.Problems[0].String()
+	}
+	for _, p := range sum.Problems {
+		if !p.Held { // what another collector reads is read
+			return p.String()
+		}
 	}
 	return ""
 }

@@ -16,11 +16,6 @@ import (
 // Notifier is who tells people, as configured; session opens AWS when a message
 // goes to an SNS topic. Of o only what the command decides is used.
 func (a *App) Notifier(o notify.Options, lookupEnv func(string) (string, bool), session func() (*awsapi.Session, error)) *notify.Notifier {
-	o.Now, o.Zone, o.Rules = a.now, a.Config.Zone, a.Rules.Rules()
-	o.Horizon, o.DailySummary = a.Config.AlertHorizon, a.Config.DailySummary
-	for _, c := range a.Config.Channels {
-		o.Channels = append(o.Channels, channel(c, lookupEnv))
-	}
 	open := sync.OnceValues(session)
 	o.Publish = func(ctx context.Context, p notify.Publication) error {
 		s, err := open()
@@ -29,6 +24,16 @@ func (a *App) Notifier(o notify.Options, lookupEnv func(string) (string, bool), 
 		}
 		_, err = s.Publish(ctx, awsapi.Message{TopicARN: p.TopicARN, Subject: p.Subject, Body: p.Body, Attributes: p.Attributes, ID: p.ID})
 		return err
+	}
+	return a.NotifierWith(o, lookupEnv)
+}
+
+// NotifierWith is Notifier with a Publish of the caller's.
+func (a *App) NotifierWith(o notify.Options, lookupEnv func(string) (string, bool)) *notify.Notifier {
+	o.Now, o.Zone, o.Rules = a.now, a.Config.Zone, a.Rules.Rules()
+	o.Horizon, o.DailySummary = a.Config.AlertHorizon, a.Config.DailySummary
+	for _, c := range a.Config.Channels {
+		o.Channels = append(o.Channels, channel(c, lookupEnv))
 	}
 	return notify.New(a.Store, o)
 }

@@ -27,6 +27,23 @@ const (
 	RejectedRecord
 )
 
+func (o Outcome) String() string {
+	switch o {
+	case Stored:
+		return "stored"
+	case Conflicting:
+		return "conflict"
+	case FilteredOut:
+		return "filtered"
+	case NotSelected:
+		return "not selected"
+	case RejectedRecord:
+		return "rejected"
+	default:
+		return "duplicate"
+	}
+}
+
 // Ingested counts the outcome of Ingest: each event once, as what it is, and as a
 // duplicate when it came again.
 type Ingested struct {

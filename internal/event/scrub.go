@@ -9,6 +9,13 @@ import (
 // no escaping and is found again unchanged.
 const redacted = "REDACTED"
 
+// ScrubText replaces what looks like a credential inside text that was not parsed
+// as a record, such as an error message.
+func ScrubText(s string) string {
+	s, _ = scrub(s)
+	return s
+}
+
 // scrub replaces credentials inside text: values that follow the name of a
 // credential ("SessionToken":"...", aws_secret_access_key = ..., password=...,
 // <SessionToken>...), whatever the quoting, and values that are recognised by

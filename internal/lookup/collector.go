@@ -148,6 +148,7 @@ type Problem struct {
 	Source    string          `json:"event_source,omitempty"` // empty: all of the region
 	Reason    coverage.Reason `json:"reason"`
 	Error     string          `json:"error"`
+	Held      bool            `json:"held,omitempty"` // another collector reads it
 }
 
 func (p Problem) String() string {
@@ -429,7 +430,7 @@ func (r *run) region(ctx context.Context, a Account, account, name string, strea
 	lease, err := r.Store.Acquire(ctx, "collect "+account+" "+name, r.Holder, leaseTTL)
 	var held *store.HeldError
 	if errors.As(err, &held) {
-		r.problem(Problem{AccountID: account, Region: name, Reason: coverage.Failed,
+		r.problem(Problem{AccountID: account, Region: name, Reason: coverage.Failed, Held: true,
 			Error: fmt.Sprintf("another collector reads it: %s, since %s", held.Holder, held.Since.UTC().Format(time.RFC3339))})
 		return nil
 	}

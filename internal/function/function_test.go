@@ -1,0 +1,374 @@
+package function_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"os"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/iamtrack/iamtrack/internal/app"
+	"github.com/iamtrack/iamtrack/internal/awsapi"
+	"github.com/iamtrack/iamtrack/internal/config"
+	"github.com/iamtrack/iamtrack/internal/event"
+	"github.com/iamtrack/iamtrack/internal/function"
+	"github.com/iamtrack/iamtrack/internal/lake"
+	"github.com/iamtrack/iamtrack/internal/notify"
+	"github.com/iamtrack/iamtrack/internal/simulate"
+	"github.com/iamtrack/iamtrack/internal/simulate/server"
+	"github.com/iamtrack/iamtrack/internal/store"
+)
+
+var today = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+
+// TestMain takes away the AWS settings of whoever runs the tests, and makes what
+// packages share, compressors, outside of any bubble.
+func TestMain(m *testing.M) {
+	for _, kv := range os.Environ() {
+		if name, _, _ := strings.Cut(kv, "="); strings.HasPrefix(name, "AWS_") {
+			_ = os.Unsetenv(name)
+		}
+	}
+	b := lake.New(lake.OpenMem(), lake.Options{})
+	e := event.Event{EventID: strings.Repeat("warm up ", 100), AccountID: "111122223333", RequestParameters: strings.Repeat("warm up ", 100)}
+	if _, _, err := b.Merge(context.Background(), e.Date(), lake.Input{Events: func(yield func(event.Event, error) bool) { yield(e, nil) }}); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
+
+func inBubble(t *testing.T, f func(*testing.T)) {
+	synctest.Test(t, f)
+	runtime.GC()
+	runtime.GC()
+}
+
+// stack is the functions over a simulated organization, a store and a lake in memory.
+type stack struct {
+	*function.Functions
+	t    *testing.T
+	sim  *simulate.World
+	aws  *server.Server
+	log  bytes.Buffer
+	sent []notify.Publication
+	// refuse is the answer of the topic.
+	refuse error
+}
+
+func newStack(t *testing.T, c simulate.Config, o server.Options) *stack {
+	t.Helper()
+	time.Sleep(time.Until(today))
+	c.Start, c.End = today.AddDate(0, 0, -90), today
+	sim, err := simulate.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.World = sim
+	srv, err := server.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &stack{t: t, sim: sim, aws: srv}
+	env := map[string]string{
+		"IAMTRACK_CHANNELS": `[{name: topic, type: sns, topic_arn: "arn:aws:sns:us-east-1:111122223333:alerts"}]`,
+		"IAMTRACK_HOT_DAYS": "120",
+	}
+	lookup := func(name string) (string, bool) { v, ok := env[name]; return v, ok }
+	cfg, err := config.Load(config.Input{Flags: map[string]string{"data-dir": t.TempDir()}, LookupEnv: lookup})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mem := store.OpenMem()
+	mem.Now = time.Now
+	a, err := app.New(cfg, mem, lake.OpenMem(), app.Options{Command: "test", Version: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Functions = &function.Functions{
+		App: a, Now: time.Now, Log: function.NewLog(&s.log, slog.LevelInfo), Metrics: &function.Metrics{W: &s.log, Stack: "prod"},
+		Accounts: func(ctx context.Context) (list []*awsapi.Account, err error) {
+			for _, id := range sim.Accounts() {
+				session, err := awsapi.Open(ctx, awsapi.Config{
+					EndpointURL: server.Endpoint, Region: "us-east-1", HTTPClient: srv.Client(),
+					Keys: &awsapi.Keys{AccessKeyID: id, SecretAccessKey: "secret"},
+				})
+				if err != nil {
+					return nil, err
+				}
+				list = append(list, session.Own())
+			}
+			return list, nil
+		},
+		Notifier: func(o notify.Options) *notify.Notifier {
+			o.Publish = func(_ context.Context, p notify.Publication) error {
+				if s.refuse == nil {
+					s.sent = append(s.sent, p)
+				}
+				return s.refuse
+			}
+			return a.NotifierWith(o, lookup)
+		},
+	}
+	return s
+}
+
+// invoke runs a function as Lambda does, with that much time.
+func (s *stack) invoke(name string, payload any, timeout time.Duration) (map[string]any, error) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	text, err := json.Marshal(payload)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	started := time.Now()
+	result, err := s.Invoke(ctx, name, text)
+	if took := time.Since(started); took > timeout {
+		s.t.Errorf("%s took %s of the %s that it had", name, took, timeout)
+	}
+	if err != nil {
+		return nil, err
+	}
+	text, err = json.Marshal(result)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var object map[string]any
+	if err := json.Unmarshal(text, &object); err != nil {
+		s.t.Fatal(err)
+	}
+	return object, nil
+}
+
+// figures are the metrics of all invocations of a function, the latest last.
+func (s *stack) figures(name, metric string) (values []float64) {
+	s.t.Helper()
+	for line := range strings.Lines(s.log.String()) {
+		var l struct {
+			Meta *struct {
+				Timestamp         int64
+				CloudWatchMetrics []struct {
+					Namespace  string
+					Dimensions [][]string
+					Metrics    []struct{ Name, Unit string }
+				}
+			} `json:"_aws"`
+			Function, Stack string
+		}
+		var all map[string]any
+		if err := json.Unmarshal([]byte(line), &l); err != nil {
+			s.t.Fatalf("%v in the log's line %q", err, line)
+		}
+		if err := json.Unmarshal([]byte(line), &all); err != nil {
+			s.t.Fatal(err)
+		}
+		if l.Meta == nil || l.Function != name {
+			continue
+		}
+		if m := l.Meta.CloudWatchMetrics; len(m) != 1 || m[0].Namespace != function.Namespace || !cmp.Equal(m[0].Dimensions, [][]string{{"Stack", "Function"}}) || l.Stack != "prod" {
+			s.t.Errorf("not of the embedded metric format: %s", line)
+		} else {
+			for _, d := range m[0].Metrics {
+				v, ok := all[d.Name].(float64)
+				if !ok {
+					s.t.Errorf("metric %s has no value in %s", d.Name, line)
+				}
+				if d.Name == metric {
+					values = append(values, v)
+				}
+			}
+		}
+	}
+	return values
+}
+
+// Ninety days are collected over as many invocations as it takes, exported and
+// told of; in the end everything equals the declared truth.
+func TestNinetyDaysOverManyInvocations(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := newStack(t, simulate.Config{Seed: 3, Events: 12_000}, server.Options{Faults: server.Faults{Latency: 200 * time.Millisecond}})
+		runs := 0
+		for unfinished := true; unfinished; runs++ {
+			r, err := s.invoke(function.Tracker, nil, 20*time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			unfinished = r["unfinished"] == true
+			time.Sleep(5*time.Minute - time.Minute)
+		}
+		if runs < 2 {
+			t.Errorf("%d invocation: this test shows nothing of how they go on", runs)
+		}
+		for range 2 {
+			if _, err := s.invoke(function.Exporter, nil, time.Minute); err != nil {
+				t.Fatal(err)
+			}
+		}
+		written := s.figures(function.Exporter, "DaysWritten")
+		if len(written) != 2 || written[0] < 60 || written[1] != 0 {
+			t.Errorf("days written: %v, want most of 90, then none", written)
+		}
+		got, want := map[string]bool{}, map[string]bool{}
+		dates, err := s.App.Lake.Dates(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range dates {
+			for e, err := range s.App.Lake.Events(context.Background(), d) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				got[e.EventID] = true
+			}
+			for f, err := range s.App.Lake.Filtered(context.Background(), d) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				got[f.EventID] = true
+			}
+		}
+		for _, ids := range s.aws.Visible(today.AddDate(0, 0, -89), today) {
+			for _, id := range ids {
+				want[id] = true
+			}
+		}
+		for id := range want {
+			if !got[id] {
+				t.Errorf("event %s is missing", id)
+			}
+		}
+		if len(want) < 5000 {
+			t.Fatalf("the accounts show %d events: too few", len(want))
+		}
+
+		if _, err := s.invoke(function.Notifier, nil, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := s.invoke(function.Notifier, nil, time.Minute); err != nil || r["sent"] != 0. || r["pending"] != 0. {
+			t.Errorf("the second notifier sends %v, %v", r, err)
+		}
+		told := map[string]int{}
+		for _, p := range s.sent {
+			for _, id := range strings.Split(p.Attributes["alert_id"], ",") {
+				told[id]++
+			}
+		}
+		alerts, err := s.App.Store.Alerts(context.Background(), store.AlertFilter{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(alerts) == 0 || len(s.sent) == 0 {
+			t.Errorf("%d alerts, %d messages", len(alerts), len(s.sent))
+		}
+		if n := s.figures(function.Notifier, "AlertsPending"); len(n) != 2 || n[1] != 0 {
+			t.Errorf("alerts pending: %v", n)
+		}
+		if n := s.figures(function.Tracker, "CoverageGaps"); n[len(n)-1] != 0 {
+			t.Errorf("coverage gaps: %v", n)
+		}
+	})
+}
+
+// A region that is denied doesn't make the tracker fail; no region that can be read
+// does, and a topic that refuses makes the notifier fail.
+func TestWhatFails(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := newStack(t, simulate.Config{Seed: 4, Events: 1500}, server.Options{})
+		f := s.aws.Faults()
+		f.Deny = []server.Denial{{Region: "eu-west-1", Service: "cloudtrail"}}
+		s.aws.SetFaults(f)
+		r, err := s.invoke(function.Tracker, nil, 15*time.Minute)
+		if err != nil || r["problems"] == 0. {
+			t.Errorf("a denied region: %v, %v", r, err)
+		}
+		if n := s.figures(function.Tracker, "CoverageGaps"); n[len(n)-1] == 0 {
+			t.Errorf("coverage gaps: %v", n)
+		}
+		if !strings.Contains(s.log.String(), `"aws_region":"eu-west-1"`) {
+			t.Error("the log doesn't name the region that is denied")
+		}
+		f.Deny = []server.Denial{{Service: "cloudtrail"}}
+		s.aws.SetFaults(f)
+		time.Sleep(time.Hour)
+		if r, err := s.invoke(function.Tracker, nil, 15*time.Minute); err == nil || !strings.Contains(err.Error(), "nothing could be read") {
+			t.Errorf("all regions denied: %v, %v", r, err)
+		}
+		s.refuse = errors.New("the topic is gone")
+		if r, err := s.invoke(function.Notifier, nil, time.Minute); err == nil || !strings.Contains(err.Error(), "channel topic: the topic is gone") {
+			t.Errorf("a topic that refuses: %v, %v", r, err)
+		}
+		if n := s.figures(function.Notifier, "AlertsPending"); len(n) != 1 || n[0] == 0 {
+			t.Errorf("alerts pending: %v", n)
+		}
+		s.refuse = nil
+		time.Sleep(time.Hour)
+		if r, err := s.invoke(function.Notifier, nil, time.Minute); err != nil || r["pending"] != 0. {
+			t.Errorf("a topic that is back: %v, %v", r, err)
+		}
+		if _, err := s.invoke("nonsense", nil, time.Minute); err == nil || !strings.Contains(err.Error(), "tracker, realtime, exporter, notifier") {
+			t.Errorf("an unknown function: %v", err)
+		}
+	})
+}
+
+// An event from EventBridge is stored once, however often it comes; its alert too.
+func TestRealtime(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := newStack(t, simulate.Config{Seed: 4, Events: 1000}, server.Options{})
+		detail := map[string]any{
+			"eventVersion": "1.08", "eventID": "5c1d9b6e-1111-4222-8333-123456789abc", "eventTime": today.Format(time.RFC3339), "eventSource": "iam.amazonaws.com",
+			"eventName": "AttachUserPolicy", "awsRegion": "us-east-1", "sourceIPAddress": "203.0.113.9", "userAgent": "aws-cli/2", "recipientAccountId": "111122223333",
+			"userIdentity":      map[string]any{"type": "IAMUser", "userName": "eve", "accountId": "111122223333", "arn": "arn:aws:iam::111122223333:user/eve", "principalId": "AIDAEVE"},
+			"requestParameters": map[string]any{"userName": "eve", "policyArn": "arn:aws:iam::aws:policy/AdministratorAccess"},
+		}
+		bridge := map[string]any{"version": "0", "id": "e1", "detail-type": "AWS API Call via CloudTrail", "source": "aws.iam", "detail": detail}
+		for i, want := range []string{"stored", "duplicate"} {
+			r, err := s.invoke(function.Realtime, bridge, time.Minute)
+			if err != nil || r["outcome"] != want || r["event_id"] != detail["eventID"] {
+				t.Fatalf("delivery %d: %v, %v", i, r, err)
+			}
+		}
+		alerts, err := s.App.Store.Alerts(context.Background(), store.AlertFilter{})
+		if err != nil || len(alerts) != 1 || alerts[0].EventID != detail["eventID"] {
+			t.Errorf("alerts: %v, %v", alerts, err)
+		}
+		for name, payload := range map[string]any{
+			"not one of EventBridge":    []int{1},
+			"isn't a CloudTrail record": map[string]any{"id": "e2", "detail-type": "EC2 Instance State-change Notification", "source": "aws.ec2", "detail": map[string]any{"state": "\x1b[31m"}},
+			`of detail-type ""`:         map[string]any{},
+			`detail-type "\x1b[2Jx`:     map[string]any{"detail-type": "\x1b[2Jx", "detail": 1},
+		} {
+			if r, err := s.invoke(function.Realtime, payload, time.Minute); err == nil || !(strings.Contains(err.Error(), name) || strings.Contains(err.Error(), "isn't one of EventBridge") && name == "not one of EventBridge") {
+				t.Errorf("%s: %v, %v", name, r, err)
+			}
+		}
+		// A record that CloudTrail would not write is kept as rejected, and counted.
+		delete(detail, "eventTime")
+		if r, err := s.invoke(function.Realtime, bridge, time.Minute); err != nil || r["outcome"] != "rejected" {
+			t.Errorf("a record without time: %v, %v", r, err)
+		}
+		if n := s.figures(function.Realtime, "EventsRejected"); !slices.Equal(n, []float64{0, 0, 1}) {
+			t.Errorf("events rejected: %v", n)
+		}
+	})
+}
+
+// A log keeps no secret, whatever a message says.
+func TestLogKeepsNoSecret(t *testing.T) {
+	var out bytes.Buffer
+	log := function.NewLog(&out, slog.LevelInfo)
+	const secret = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
+	log.Error("call failed: aws_secret_access_key="+secret, slog.String("error", `{"SecretAccessKey":"`+secret+`"}`))
+	if strings.Contains(out.String(), secret) || !strings.Contains(out.String(), `"level":"ERROR"`) || !strings.Contains(out.String(), "REDACTED") {
+		t.Errorf("logged: %s", out.String())
+	}
+}
