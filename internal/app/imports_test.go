@@ -49,9 +49,10 @@ var allowed = map[string][]string{
 	// The simulated account on the wire.
 	"internal/simulate/server": {"internal/simulate"},
 	// The suites that implementations are held to.
-	"internal/store/storetest": {"internal/coverage", "internal/event", "internal/fault", "internal/lineage", "internal/rule", "internal/store"},
-	"internal/lake/laketest":   {"internal/event", "internal/fault", "internal/lake"},
-	"internal/query/querytest": {"internal/event", "internal/filter", "internal/lake", "internal/lineage", "internal/query", "internal/simulate", "internal/store"},
+	"internal/store/storetest":      {"internal/coverage", "internal/event", "internal/fault", "internal/lineage", "internal/rule", "internal/store"},
+	"internal/function/runtimetest": {},
+	"internal/lake/laketest":        {"internal/event", "internal/fault", "internal/lake"},
+	"internal/query/querytest":      {"internal/event", "internal/filter", "internal/lake", "internal/lineage", "internal/query", "internal/simulate", "internal/store"},
 	// An Athena for tests.
 	"internal/query/athena/athenatest": {"internal/query"},
 }

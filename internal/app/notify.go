@@ -15,7 +15,7 @@ import (
 
 // Notifier is who tells people, as configured; session opens AWS when a message
 // goes to an SNS topic. Of o only what the command decides is used.
-func (a *App) Notifier(o notify.Options, lookupEnv func(string) (string, bool), session func() (*awsapi.Session, error)) *notify.Notifier {
+func (a *App) Notifier(ctx context.Context, o notify.Options, lookupEnv func(string) (string, bool), session func() (*awsapi.Session, error)) *notify.Notifier {
 	open := sync.OnceValues(session)
 	o.Publish = func(ctx context.Context, p notify.Publication) error {
 		s, err := open()
@@ -25,22 +25,37 @@ func (a *App) Notifier(o notify.Options, lookupEnv func(string) (string, bool), 
 		_, err = s.Publish(ctx, awsapi.Message{TopicARN: p.TopicARN, Subject: p.Subject, Body: p.Body, Attributes: p.Attributes, ID: p.ID})
 		return err
 	}
-	return a.NotifierWith(o, lookupEnv)
+	return a.NotifierWith(o, lookupEnv, Vault(ctx, open))
 }
 
-// NotifierWith is Notifier with a Publish of the caller's.
-func (a *App) NotifierWith(o notify.Options, lookupEnv func(string) (string, bool)) *notify.Notifier {
+// Vault reads secrets from AWS, with the session's own credentials.
+func Vault(ctx context.Context, session func() (*awsapi.Session, error)) config.Vault {
+	return func(ref config.SecretRef) (string, error) {
+		s, err := session()
+		if err != nil {
+			return "", err
+		}
+		if ref.Service == "ssm" {
+			return s.Parameter(ctx, ref.Name)
+		}
+		return s.Secret(ctx, ref.Name, ref.Key)
+	}
+}
+
+// NotifierWith is Notifier with a Publish and a vault of the caller's. Without a
+// vault, messages for channels whose secrets are in AWS can be enqueued, not sent.
+func (a *App) NotifierWith(o notify.Options, lookupEnv func(string) (string, bool), vault config.Vault) *notify.Notifier {
 	o.Now, o.Zone, o.Rules = a.now, a.Config.Zone, a.Rules.Rules()
 	o.Horizon, o.DailySummary = a.Config.AlertHorizon, a.Config.DailySummary
 	for _, c := range a.Config.Channels {
-		o.Channels = append(o.Channels, channel(c, lookupEnv))
+		o.Channels = append(o.Channels, channel(c, lookupEnv, vault))
 	}
 	return notify.New(a.Store, o)
 }
 
 // channel is a configured channel with its secrets.
-func channel(c config.Channel, lookupEnv func(string) (string, bool)) notify.Channel {
-	c, err := c.Resolved(lookupEnv)
+func channel(c config.Channel, lookupEnv func(string) (string, bool), vault config.Vault) notify.Channel {
+	c, err := c.Resolved(lookupEnv, vault)
 	out := notify.Channel{
 		Name: c.Name, Type: c.Type, URL: c.URL, Path: c.Path, TopicARN: c.TopicARN, Secret: c.Secret, From: c.From, To: c.To,
 		Rules: c.Rules, Accounts: c.Accounts, Off: c.Off, Err: err,
@@ -74,7 +89,7 @@ func CheckChannels(cfg config.Config, secrets bool, lookupEnv func(string) (stri
 		if c.Hidden() && !secrets {
 			continue
 		}
-		resolved := channel(c, lookupEnv)
+		resolved := channel(c, lookupEnv, nil)
 		if resolved.Err != nil {
 			continue
 		}

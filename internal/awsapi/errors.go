@@ -188,7 +188,7 @@ var codes = map[string]Kind{
 	"RequestTimeTooSkewed": ClockSkew, "RequestExpired": ClockSkew, "RequestInTheFuture": ClockSkew,
 
 	"NoSuchBucket": NotFound, "NoSuchKey": NotFound, "NotFound": NotFound, "NotFoundException": NotFound,
-	"AWSOrganizationsNotInUseException": NotFound,
+	"AWSOrganizationsNotInUseException": NotFound, "ParameterNotFound": NotFound, "ResourceNotFoundException": NotFound,
 
 	"InternalFailure": Unavailable, "InternalError": Unavailable, "InternalServerError": Unavailable, "ServiceUnavailable": Unavailable,
 	"ServiceUnavailableException": Unavailable, "InternalServiceException": Unavailable, "RequestTimeout": Unavailable,

@@ -29,7 +29,7 @@ func (d *doctor) local(ctx context.Context) (usable bool) {
 		d.ok("settings", "no file; environment, flags and defaults are in force")
 	}
 	usable = d.folder(ctx)
-	d.channels()
+	d.channels(ctx)
 	return usable
 }
 
@@ -183,11 +183,11 @@ func (d *doctor) lastRun(ctx context.Context, a *app.App) {
 }
 
 // channels checks what can be checked of channels without sending.
-func (d *doctor) channels() {
+func (d *doctor) channels(ctx context.Context) {
 	const name = "channels"
 	good := 0
 	for _, c := range d.config.Channels {
-		switch _, err := c.Resolved(d.lookupEnv); {
+		switch _, err := c.Resolved(d.lookupEnv, app.Vault(ctx, d.env.aws(ctx))); {
 		case err != nil:
 			d.failed(name, err.Error(), "alerts wait until it is mended")
 		case !c.Off:

@@ -15,7 +15,7 @@ func (e *env) notifier(ctx context.Context, a *app.App, o notify.Options) *notif
 	o.Terminal, o.Command = e.stderr, e.command
 	o.Log = func(text string) { e.warn("%s", text) }
 	o.Status = a.CoverageLines
-	n := a.Notifier(o, e.lookupEnv, e.aws(ctx))
+	n := a.Notifier(ctx, o, e.lookupEnv, e.aws(ctx))
 	for _, err := range n.Problems() {
 		e.warn("%v", err)
 	}

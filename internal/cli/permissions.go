@@ -157,6 +157,15 @@ func (e *env) permissionOptions(o permissionsOptions) (permission.Options, error
 		if ch.Type == "sns" && !ch.Off {
 			need.Topics = append(need.Topics, ch.TopicARN)
 		}
+		for _, ref := range ch.InAWS() {
+			switch {
+			case ch.Off:
+			case ref.Service == "ssm":
+				need.Parameters = append(need.Parameters, ref.Name)
+			default:
+				need.Secrets = append(need.Secrets, ref.Name)
+			}
+		}
 	}
 	if need.Partition == "" {
 		need.Partition = partitionOfSettings(slices.Concat(arns, need.Topics, []string{o.kmsKey}), append(slices.Clone(c.Regions), c.AWSRegion))

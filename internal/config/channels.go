@@ -199,16 +199,59 @@ func besideFile(path, base string) (string, error) {
 	return filepath.Abs(filepath.Join(base, path))
 }
 
-var variable = regexp.MustCompile(`\$\{([A-Za-z_][A-Za-z0-9_]*)\}`)
+// variable is ${NAME}, a variable of the environment, ${ssm:NAME}, a parameter of
+// the Systems Manager's Parameter Store, or ${secretsmanager:ID}, a secret of
+// Secrets Manager; ${secretsmanager:ID#KEY} is one value of a secret that is JSON.
+var variable = regexp.MustCompile(`\$\{(?:(ssm|secretsmanager):([A-Za-z0-9/_+=.@:#-]+)|([A-Za-z_][A-Za-z0-9_]*))\}`)
 
-// Hidden reports whether a text of the channel is in a variable or a file.
+// SecretRef says where in AWS a secret is kept.
+type SecretRef struct {
+	Service string // ssm or secretsmanager
+	Name    string // of the parameter, or name or ARN of the secret
+	Key     string // of a secret that is a JSON object; empty: the whole text
+}
+
+func (r SecretRef) String() string {
+	text := r.Service + ":" + r.Name
+	if r.Key != "" {
+		text += "#" + r.Key
+	}
+	return text
+}
+
+// Vault reads secrets that are kept in AWS.
+type Vault func(SecretRef) (string, error)
+
+// Hidden reports whether a text of the channel is in a variable, a file or AWS.
 func (c *Channel) Hidden() bool {
 	return c.URLFile != "" || c.SecretFile != "" || variable.MatchString(c.URL) || variable.MatchString(c.Secret)
 }
 
-// Resolved returns the channel with its secrets, read from the environment and
-// files. Errors name the key, never a value.
-func (c Channel) Resolved(lookupEnv func(string) (string, bool)) (Channel, error) {
+// InAWS lists the secrets of the channel that are kept in AWS.
+func (c *Channel) InAWS() []SecretRef {
+	var refs []SecretRef
+	for _, text := range []string{c.URL, c.Secret} {
+		for _, match := range variable.FindAllStringSubmatch(text, -1) {
+			if match[1] != "" {
+				refs = append(refs, secretRef(match))
+			}
+		}
+	}
+	return refs
+}
+
+// secretRef is what a match of variable names in AWS.
+func secretRef(match []string) SecretRef {
+	ref := SecretRef{Service: match[1], Name: match[2]}
+	if ref.Service == "secretsmanager" {
+		ref.Name, ref.Key, _ = strings.Cut(ref.Name, "#")
+	}
+	return ref
+}
+
+// Resolved returns the channel with its secrets, read from the environment, files
+// and, with a vault, AWS. Errors name the key, never a value.
+func (c Channel) Resolved(lookupEnv func(string) (string, bool), vault Vault) (Channel, error) {
 	for _, s := range []struct {
 		key, file string
 		value     *string
@@ -224,20 +267,35 @@ func (c Channel) Resolved(lookupEnv func(string) (string, bool)) (Channel, error
 			}
 			continue
 		}
-		var missing string
-		*s.value = variable.ReplaceAllStringFunc(*s.value, func(ref string) string {
-			name := ref[2 : len(ref)-1]
-			v, _ := lookupEnv(name)
-			if v == "" {
-				missing = name
+		var failed error
+		*s.value = variable.ReplaceAllStringFunc(*s.value, func(text string) string {
+			v, err := reveal(variable.FindStringSubmatch(text), lookupEnv, vault)
+			if err != nil && failed == nil {
+				failed = fmt.Errorf("key %s: %w", s.key, err)
 			}
 			return v
 		})
-		if missing != "" {
-			return c, fmt.Errorf("key %s: the environment variable %s is not set", s.key, missing)
+		if failed != nil {
+			return c, failed
 		}
 	}
 	return c, nil
+}
+
+// reveal returns what a match of variable stands for.
+func reveal(match []string, lookupEnv func(string) (string, bool), vault Vault) (string, error) {
+	if name := match[3]; name != "" {
+		v, _ := lookupEnv(name)
+		if v == "" {
+			return "", fmt.Errorf("the environment variable %s is not set", name)
+		}
+		return v, nil
+	}
+	ref := secretRef(match)
+	if vault == nil {
+		return "", fmt.Errorf("%s is read where alerts are sent", ref)
+	}
+	return vault(ref)
 }
 
 // channelsText says which channels there are, without anything that is secret.

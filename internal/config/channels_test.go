@@ -52,16 +52,33 @@ channels:
 
 	lookup := env("TOKEN", "T0K")
 	for i, url := range []string{"https://hooks.slack.com/services/T0K", "", "smtps://user:Passw0rd@h"} {
-		r, err := c.Channels[i].Resolved(lookup)
+		r, err := c.Channels[i].Resolved(lookup, nil)
 		if err != nil || r.URL != url {
 			t.Errorf("%s, %v", r.URL, err)
 		}
 	}
-	if _, err := c.Channels[0].Resolved(env()); err == nil || !strings.Contains(err.Error(), "key url: the environment variable TOKEN") {
+	if _, err := c.Channels[0].Resolved(env(), nil); err == nil || !strings.Contains(err.Error(), "key url: the environment variable TOKEN") {
 		t.Errorf("got %v", err)
 	}
+	// Secrets in AWS are read by whoever sends.
+	kept := config.Channel{Name: "x", URL: "https://h.example/${ssm:/iamtrack/hook}", Secret: "${secretsmanager:arn:aws:secretsmanager:eu-west-1:111122223333:secret:a-b#key}"}
+	if !kept.Hidden() || len(kept.InAWS()) != 2 || c.Channels[0].InAWS() != nil {
+		t.Error("not known to be in AWS")
+	}
+	if _, err := kept.Resolved(lookup, nil); err == nil || err.Error() != "key url: ssm:/iamtrack/hook is read where alerts are sent" {
+		t.Errorf("got %v", err)
+	}
+	var refs []string
+	r, err := kept.Resolved(lookup, func(ref config.SecretRef) (string, error) {
+		refs = append(refs, ref.String())
+		return "S3CRET", nil
+	})
+	if err != nil || r.URL != "https://h.example/S3CRET" || r.Secret != "S3CRET" ||
+		!cmp.Equal(refs, []string{"ssm:/iamtrack/hook", "secretsmanager:arn:aws:secretsmanager:eu-west-1:111122223333:secret:a-b#key"}) {
+		t.Errorf("got %+v, %v, asked for %v", r, err, refs)
+	}
 	gone := config.Channel{Name: "x", SecretFile: filepath.Join(d, "absent")}
-	if _, err := gone.Resolved(lookup); err == nil || !strings.Contains(err.Error(), "key secret_file") {
+	if _, err := gone.Resolved(lookup, nil); err == nil || !strings.Contains(err.Error(), "key secret_file") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -115,7 +115,7 @@ func newStack(t *testing.T, c simulate.Config, o server.Options) *stack {
 				}
 				return s.refuse
 			}
-			return a.NotifierWith(o, lookup)
+			return a.NotifierWith(o, lookup, nil)
 		},
 	}
 	return s

@@ -70,6 +70,9 @@ type Options struct {
 	Bucket, Prefix, KMSKey string
 	// Topics are the ARNs of SNS topics that alerts go to.
 	Topics []string
+	// Parameters are names in the Parameter Store, and Secrets names or ARNs in
+	// Secrets Manager, of the secrets of channels.
+	Parameters, Secrets []string
 }
 
 // Caller is the policy for whoever starts the command. An error means that nothing
@@ -89,8 +92,8 @@ func Caller(command string, o Options) (Document, error) {
 	case Verify:
 		list = append(list, permit("ReadDigestKeys", []string{"*"}, "cloudtrail:ListPublicKeys"))
 	case Alerts:
-		if len(o.Topics) == 0 {
-			return Document{}, errors.New("alerts go to no SNS topic: no permission is needed")
+		if len(o.Topics)+len(o.Parameters)+len(o.Secrets) == 0 {
+			return Document{}, errors.New("alerts go to no SNS topic, and no secret of a channel is in AWS: no permission is needed")
 		}
 	default:
 		return Document{}, fmt.Errorf("command %q asks AWS for nothing", command)
@@ -105,6 +108,10 @@ func Caller(command string, o Options) (Document, error) {
 		case Doctor: // asks instead of sending
 			list = append(list, permit("AskWhatIsPermitted", []string{"*"}, "iam:SimulatePrincipalPolicy"))
 		}
+	}
+	switch command {
+	case Collect, Wait, Import, Alerts, Doctor:
+		list = append(list, vaults(o)...)
 	}
 	if len(list) == 0 {
 		return Document{}, fmt.Errorf("%s asks AWS for nothing with these settings", command)
@@ -180,6 +187,33 @@ func trail(o Options) []Statement {
 	}
 	if o.KMSKey != "" {
 		list = append(list, permit("DecryptTrail", []string{o.KMSKey}, "kms:Decrypt"))
+	}
+	return list
+}
+
+// vaults is what reading the secrets of channels needs. Account and region of a name
+// are the caller's; Secrets Manager ends ARNs with six characters of its own (AWS
+// Secrets Manager User Guide, "What's in a secret").
+func vaults(o Options) []Statement {
+	var list []Statement
+	partition := cmp.Or(o.Partition, "aws")
+	if len(o.Parameters) > 0 {
+		arns := make([]string, len(o.Parameters))
+		for i, name := range o.Parameters {
+			if arns[i] = name; !strings.HasPrefix(name, "arn:") {
+				arns[i] = fmt.Sprintf("arn:%s:ssm:*:*:parameter/%s", partition, literal(strings.TrimPrefix(name, "/")))
+			}
+		}
+		list = append(list, permit("ReadChannelParameters", arns, "ssm:GetParameter"))
+	}
+	if len(o.Secrets) > 0 {
+		arns := make([]string, len(o.Secrets))
+		for i, id := range o.Secrets {
+			if arns[i] = id; !strings.HasPrefix(id, "arn:") {
+				arns[i] = fmt.Sprintf("arn:%s:secretsmanager:*:*:secret:%s-??????", partition, literal(id))
+			}
+		}
+		list = append(list, permit("ReadChannelSecrets", arns, "secretsmanager:GetSecretValue"))
 	}
 	return list
 }

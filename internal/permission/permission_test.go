@@ -15,6 +15,7 @@ func TestValid(t *testing.T) {
 	every := permission.Options{
 		Own: true, Organization: true, RoleName: "audit/read", Roles: []string{"arn:aws:iam::222233334444:role/b", "arn:aws:iam::111122223333:role/a"},
 		Bucket: "trail", Prefix: "a*?$", KMSKey: "arn:aws:kms:us-east-1:111122223333:key/1", Topics: []string{"arn:aws:sns:us-east-1:111122223333:t"},
+		Parameters: []string{"/iamtrack/hook"}, Secrets: []string{"mail", "arn:aws:secretsmanager:eu-west-1:111122223333:secret:a-AbCdEf"},
 	}
 	n := 0
 	for _, command := range permission.Commands() {
@@ -48,8 +49,24 @@ func TestValid(t *testing.T) {
 		t.Errorf("only %d policies", n)
 	}
 	d, err := permission.Caller(permission.Import, every)
-	if err != nil || !slices.Contains(d.Statement[2].Resource, "arn:aws:s3:::trail/a${*}${?}${$}*") {
+	if err != nil || !slices.ContainsFunc(d.Statement, func(s permission.Statement) bool {
+		return slices.Contains(s.Resource, "arn:aws:s3:::trail/a${*}${?}${$}*")
+	}) {
 		t.Errorf("%+v, %v", d, err)
+	}
+}
+
+// The secrets of channels are what sending may read, and nothing else of its kind.
+func TestVaults(t *testing.T) {
+	d, err := permission.Caller(permission.Alerts, permission.Options{Partition: "aws-us-gov", Parameters: []string{"/iamtrack/hook"}, Secrets: []string{"mail", "arn:aws:x"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := json.Marshal(d.Statement)
+	want := `[{"Sid":"ReadChannelParameters","Effect":"Allow","Action":["ssm:GetParameter"],"Resource":["arn:aws-us-gov:ssm:*:*:parameter/iamtrack/hook"]},` +
+		`{"Sid":"ReadChannelSecrets","Effect":"Allow","Action":["secretsmanager:GetSecretValue"],"Resource":["arn:aws-us-gov:secretsmanager:*:*:secret:mail-??????","arn:aws:x"]}]`
+	if err != nil || string(got) != want {
+		t.Errorf("got %s, %v", got, err)
 	}
 }
 
