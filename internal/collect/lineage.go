@@ -66,7 +66,7 @@ func (p *Pipeline) filler(ctx context.Context, nodes []lineage.Use) (func(*event
 // of what is observed.
 const (
 	lineageKey     = "lineage"
-	lineageVersion = "1"
+	lineageVersion = "2"
 )
 
 // learnLineage observes the days that were stored before this version of the

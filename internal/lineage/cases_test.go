@@ -237,6 +237,31 @@ func TestResolve(t *testing.T) {
 			"unknown account account/" + own + "/ci", "another account"},
 		{"the key of another account's session", []event.Event{
 			assume(t, "1", 0, alice, own, "r", "s", "ASIA1", nil), use(t, "2", 5, session(other, "r", "s", "ASIA1"))}, "unknown role-session r/s", ""},
+		{"root's session of somebody else, who isn't there", []event.Event{use(t, "1", 0, caller{"type": "Root", "principalId": own, "arn": "arn:aws:iam::" + own + ":root", "accountId": own, "accessKeyId": "ASIAX",
+			"sessionContext": obj{"assumedRoot": "true"}})}, "unknown role-session root (AssumeRoot)", "isn't there"},
+		{"a user's session token isn't a role's", []event.Event{
+			record(t, "1", 0, alice, "sts", "GetSessionToken", obj{"responseElements": obj{"credentials": obj{"accessKeyId": "ASIA1"}}}), use(t, "2", 5, session(other, "r", "s", "ASIA1"))},
+			"unknown role-session r/s", "isn't there"},
+		{"nor is root's", []event.Event{
+			record(t, "1", 0, alice, "sts", "AssumeRoot", obj{"responseElements": obj{"credentials": obj{"accessKeyId": "ASIA1"}}}), use(t, "2", 5, session(other, "r", "s", "ASIA1"))},
+			"unknown role-session r/s", "isn't there"},
+		{"nor a key that somebody made", []event.Event{
+			record(t, "1", 0, alice, "iam", "CreateAccessKey", obj{"responseElements": obj{"accessKey": obj{"accessKeyId": "ASIA1"}}}), use(t, "2", 5, session(own, "r", "s", "ASIA1"))},
+			"unknown role-session r/s", "isn't there"},
+		{"root's session with a role's key", []event.Event{
+			assume(t, "1", 0, alice, own, "r", "s", "ASIA1", obj{"responseElements": obj{"credentials": obj{"accessKeyId": "ASIA1"}}}),
+			use(t, "2", 5, caller{"type": "Root", "principalId": own, "arn": "arn:aws:iam::" + own + ":root", "accountId": own, "accessKeyId": "ASIA1"})}, "proven root root", ""},
+		{"the owner's record names another account than the caller's own", []event.Event{
+			assume(t, "1", 0, caller{"type": "IAMUser", "principalId": "AIDAEVE", "arn": "arn:aws:iam::777788889999:user/eve", "accountId": "777788889999", "accessKeyId": "AKIAEVE", "userName": "eve"}, other, "r", "s", "ASIA1", nil),
+			assume(t, "2", 0, outsider("AIDAALICE"), other, "r", "s", "ASIA1", obj{"recipientAccountId": other}), use(t, "3", 5, session(other, "r", "s", "ASIA1"))},
+			"unknown role-session r/s", "contradict"},
+		{"a user's id that another account's records have too", []event.Event{
+			use(t, "1", 0, alice), assume(t, "2", 0, caller{"type": "AWSAccount", "principalId": "AIDAALICE", "accountId": "777788889999"}, other, "r", "s", "ASIA1", obj{"recipientAccountId": other}),
+			use(t, "3", 5, session(other, "r", "s", "ASIA1"))}, "proven account account/777788889999 > r/s", ""},
+		{"a sign-in to Identity Center that failed", []event.Event{record(t, "1", 0, caller{"type": "IdentityCenterUser", "accountId": own, "userName": "ceo@example.com"}, "signin", "CredentialVerification",
+			obj{"eventType": "AwsServiceEvent", "serviceEventDetails": obj{"CredentialVerification": "Failure"}})}, "inferred identity-center-user ceo@example.com", "not who typed it"},
+		{"a sign-in to Identity Center that isn't complete", []event.Event{record(t, "1", 0, caller{"type": "IdentityCenterUser", "accountId": own, "userName": "ceo@example.com"}, "signin", "CredentialChallenge",
+			obj{"eventType": "AwsServiceEvent", "serviceEventDetails": obj{"CredentialChallenge": "Success"}})}, "inferred identity-center-user ceo@example.com", "not who typed it"},
 		{"identity providers may give any name", []event.Event{record(t, "1", 0, caller{"type": "WebIdentityUser", "principalId": "p", "userName": "alice > r/s", "identityProvider": "arn:aws:iam::" + own + ":oidc-provider/evil.example"},
 			"sts", "AssumeRoleWithWebIdentity", nil)}, "proven web-identity alice > r/s @ evil.example", ""},
 	} {
@@ -280,8 +305,9 @@ func TestSomeRecordsSayMore(t *testing.T) {
 	console := record(t, "4", 5, session(own, "r", "s", "ASIA3"), "iam", "ListUsers", obj{"sessionCredentialFromConsole": "true"})
 	from := use(t, "5", 6, session(own, "r", "s", "ASIA3", obj{"sourceIdentity": "carol"}))
 	asked := portal(t, "6", 0, store, "u1")
-	want := map[string]string{"1": "alice@example.com", "2": "alice@example.com", "3": "bob", "4": "bob", "5": "carol", "6": "alice@example.com"}
-	events := []event.Event{more, less, issued, console, from, asked}
+	outside := use(t, "7", 6, session(own, "r", "s", "ASIA3")) // the record doesn't say that the key is the console's
+	want := map[string]string{"7": "r/s", "1": "alice@example.com", "2": "alice@example.com", "3": "bob", "4": "bob", "5": "carol", "6": "alice@example.com"}
+	events := []event.Event{more, less, issued, console, from, asked, outside}
 	for range 20 {
 		rand.Shuffle(len(events), func(i, j int) { events[i], events[j] = events[j], events[i] })
 		src, o := newMemory(), lineage.NewObserver()

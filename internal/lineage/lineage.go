@@ -65,7 +65,7 @@ type Hop struct {
 }
 
 // Name is what a node is called: an Identity Center user (see UserNode), or a
-// principal id ("principal:" and AIDA…).
+// principal id of an account's ("principal:", account, "/" and AIDA…).
 type Name struct {
 	Node string `json:"node"`
 	Name string `json:"name"` // of a given name "": no longer given

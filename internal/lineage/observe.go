@@ -28,6 +28,7 @@ type Observer struct {
 type credential struct {
 	identityType, key, arn, principal, account, user string
 	more                                             uint64 // hash of the rest of userIdentity
+	console                                          bool   // a key that the console gave
 }
 
 // credentialOf returns the credential of an event; ok is false for events whose
@@ -44,9 +45,12 @@ func credentialOf(e *event.Event, seed maphash.Seed) (c credential, ok bool) {
 	c = credential{identityType: e.IdentityType, key: e.AccessKeyID, arn: e.IdentityARN, principal: e.PrincipalID, account: e.IdentityAccountID, user: e.UserName}
 	// Records of one key need not say the same of their session: some services
 	// leave onBehalfOf and the like out. Members are in order, so this is the end.
-	if at := strings.Index(e.Rest, `"userIdentity":`); at >= 0 {
-		c.more = maphash.String(seed, e.Rest[at:])
+	rest := e.Rest
+	if at := strings.Index(rest, `"userIdentity":`); at >= 0 {
+		c.more = maphash.String(seed, rest[at:])
+		rest = rest[:at]
 	}
+	c.console = strings.Contains(rest, `"sessionCredentialFromConsole"`)
 	return c, true
 }
 

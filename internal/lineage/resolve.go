@@ -210,10 +210,11 @@ func (r *Resolver) follow(ctx context.Context, node, session string, at moment, 
 	seen = append(slices.Clone(seen), node)
 	var best *path
 	worth := 0
+	var account, caller string // of the caller, as the owner of the role and the caller's own account record it
 	for i := range k.Links {
 		l := &k.Links[i]
 		from, until := bounds(node, l)
-		if session != "" && l.Session != "" && !sameSession(l.Session, session) {
+		if session != "" && !l.isOf(session) {
 			continue
 		}
 		if at.ms < from || at.ok && at.ms > until {
@@ -226,7 +227,15 @@ func (r *Resolver) follow(ctx context.Context, node, session string, at moment, 
 			continue
 		}
 		w := l.worth()
-		if w == 0 || w < worth {
+		if w == 0 {
+			continue
+		}
+		of := &account
+		if w > 1 {
+			of = &caller
+		}
+		*of = first(l.Chain[len(l.Chain)-1].AccountID, *of)
+		if w < worth {
 			continue
 		}
 		p, err := r.up(ctx, l, seen)
@@ -245,6 +254,9 @@ func (r *Resolver) follow(ctx context.Context, node, session string, at moment, 
 	}
 	if best == nil {
 		return none, nil
+	}
+	if account != "" && caller != "" && account != caller {
+		return path{reason: "records contradict each other on who was given " + node, from: at.ms, until: at.ms}, nil
 	}
 	best.from, best.until = max(best.from, none.from), min(best.until, none.until)
 	return *best, nil
@@ -310,9 +322,22 @@ func (r *Resolver) up(ctx context.Context, l *Link, seen []string) (path, error)
 	return p, nil
 }
 
-// sameSession compares ARNs of sessions. The partition's spelling and the case of
-// the account's parts are fixed, so text does.
-func sameSession(a, b string) bool { return a == b }
+// isOf reports whether the link's credentials can be those of the session with
+// the ARN. The partition's spelling and the case of the account's parts are fixed,
+// so text is compared. Calls that don't say which session they made are those
+// that give credentials for no role.
+func (l *Link) isOf(session string) bool {
+	role := strings.Contains(session, ":assumed-role/")
+	switch {
+	case l.Session != "":
+		return l.Session == session
+	case l.EventName == "AssumeRoot":
+		return !role
+	case l.EventName == "GetSessionToken", l.EventName == "CreateAccessKey":
+		return false // the user's own
+	}
+	return role
+}
 
 // sameRoot reports whether two paths name the same root.
 func sameRoot(a, b *path) bool {
@@ -436,6 +461,7 @@ func (r *Resolver) lookUp(ctx context.Context, node string) (Known, error) {
 type filling struct {
 	credential
 	recipient, issued string
+	ok                bool
 }
 
 type filled struct {
@@ -447,7 +473,7 @@ type filled struct {
 // credentials cost little more than one.
 func (r *Resolver) Fill(ctx context.Context, e *event.Event) error {
 	c, memo := credentialOf(e, r.seed)
-	f := filling{credential: c, recipient: e.AccountID}
+	f := filling{credential: c, recipient: e.AccountID, ok: e.Outcome == event.OutcomeOK}
 	if e.IdentityType == "AWSAccount" && e.IssuedAccessKeyID != "" {
 		f.credential = credential{identityType: e.IdentityType, arn: e.IdentityARN, principal: e.PrincipalID, account: e.IdentityAccountID}
 		f.issued, memo = e.IssuedAccessKeyID, true
@@ -463,7 +489,7 @@ func (r *Resolver) Fill(ctx context.Context, e *event.Event) error {
 		return err
 	}
 	e.ActorKind, e.Actor, e.ActorChain = p.chain[0].Kind, p.chain[0].Name, ChainText(p.chain)
-	if memo && e.Outcome == event.OutcomeOK {
+	if memo {
 		if len(r.done) >= cached {
 			clear(r.done)
 		}

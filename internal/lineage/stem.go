@@ -32,7 +32,7 @@ const (
 	sharedNode    = "shared:"    // sharedEventID
 	sessionNode   = "session:"   // ARN, "@", seconds since 1970 of its creation
 	userNode      = "user:"      // id of an identity store, "/", user id
-	principalNode = "principal:" // AIDA…
+	principalNode = "principal:" // account, "/", AIDA…
 )
 
 // reader reads stems. It is not safe for concurrent use.
@@ -49,13 +49,13 @@ func (r *reader) stem(e *event.Event) stem {
 	case "IAMUser":
 		return atTheDoor(e, r.user(e))
 	case "Root":
-		return atTheDoor(e, root(e))
+		return atTheDoor(e, r.root(e))
 	case "FederatedUser":
 		return r.federated(e)
 	case "SAMLUser", "WebIdentityUser":
 		return r.external(e)
 	case "IdentityCenterUser":
-		return r.identityCenter(e)
+		return atTheDoor(e, r.identityCenter(e))
 	case "AWSAccount":
 		return r.account(e)
 	case "AWSService":
@@ -71,13 +71,21 @@ func (r *reader) stem(e *event.Event) stem {
 
 func known(h Hop, how string) stem { return stem{chain: []Hop{h}, rooted: Proven, how: how} }
 
-// atTheDoor takes for what it is that somebody failed to sign in: the name that was
-// typed.
+// atTheDoor takes for what it is that somebody failed to sign in, or was asked for
+// a password: the name that was typed.
 func atTheDoor(e *event.Event, s stem) stem {
-	if e.Category == event.CategorySignin && e.Outcome != event.OutcomeOK && e.AccessKeyID == "" && s.rooted != "" {
-		s.rooted, s.how = Inferred, "the name that was typed"
-		s.reason = "the sign-in failed, so that only the name that was typed is known, not who typed it"
+	if e.Category != event.CategorySignin || e.AccessKeyID != "" || s.rooted == "" {
+		return s
 	}
+	switch {
+	case e.Outcome != event.OutcomeOK:
+		s.reason = "the sign-in failed, so that only the name that was typed is known, not who typed it"
+	case e.EventName == "CredentialChallenge":
+		s.reason = "the sign-in has just begun, so that only the name that was typed is known, not who typed it"
+	default:
+		return s
+	}
+	s.rooted, s.how = Inferred, "the name that was typed"
 	return s
 }
 
@@ -94,20 +102,39 @@ func (r *reader) user(e *event.Event) stem {
 	}
 	s := known(h, "the record names the IAM user")
 	if strings.HasPrefix(e.PrincipalID, "AIDA") && e.UserName != "" {
-		s.node, s.name = principalNode+e.PrincipalID, e.UserName
+		s.node, s.name = userOf(h.AccountID, e.PrincipalID), e.UserName
 	}
 	return s
 }
 
+// userOf is the node of an IAM user's name. AWS gives each principal id once, but
+// made-up and anonymised records don't: one account's say nothing of another's.
+func userOf(account, principalID string) string { return principalNode + account + "/" + principalID }
+
 // root is the root user, or a session that AssumeRoot gave: then the link of its
 // key says whose.
-func root(e *event.Event) stem {
-	account := first(e.IdentityAccountID, e.AccountID)
-	s := known(Hop{Kind: event.KindRoot, Name: "root", ARN: e.IdentityARN, AccountID: account}, "the record names the root user")
+func (r *reader) root(e *event.Event) stem {
+	h := Hop{Kind: event.KindRoot, Name: "root", ARN: e.IdentityARN, AccountID: first(e.IdentityAccountID, e.AccountID)}
+	s := known(h, "the record names the root user")
+	if assumedRoot(r.identity(e).Get("sessionContext")) {
+		h.Kind, h.Name = event.KindRoleSession, "root (AssumeRoot)"
+		s = stem{chain: []Hop{h}, reason: "the record that issued the session's credentials isn't there"}
+	}
 	if strings.HasPrefix(e.AccessKeyID, "ASIA") {
 		s.nodes = []string{e.AccessKeyID}
 	}
 	return s
+}
+
+// assumedRoot reports whether a session is one that somebody of the management
+// account took, not the root user.
+func assumedRoot(ctx *fastjson.Value) bool {
+	for _, v := range []*fastjson.Value{ctx.Get("assumedRoot"), ctx.Get("attributes", "assumedRoot")} {
+		if v != nil && (v.Type() == fastjson.TypeTrue || string(v.GetStringBytes()) == "true") {
+			return true
+		}
+	}
+	return false
 }
 
 func (r *reader) federated(e *event.Event) stem {
@@ -211,7 +238,7 @@ func (r *reader) account(e *event.Event) stem {
 		s.same = sharedNode + shared
 	}
 	if strings.HasPrefix(e.PrincipalID, "AIDA") && e.IdentityAccountID != "" {
-		s.chain[0].Node = principalNode + e.PrincipalID
+		s.chain[0].Node = userOf(e.IdentityAccountID, e.PrincipalID)
 	}
 	return s
 }
