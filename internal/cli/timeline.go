@@ -412,6 +412,8 @@ func (e *env) sessionText(t *page, s *story.Session, names map[string]string, to
 			text += "  " + e.certaintyText(s.Certainty, s.Reason)
 		}
 		t.line("  " + e.paint(render.Dim, text))
+	} else if s.Certainty != "" && s.Certainty != lineage.Proven {
+		t.line("  " + e.certaintyText(s.Certainty, s.Reason))
 	}
 	lines := entryLines(s.Entries)
 	width := 0

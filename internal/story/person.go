@@ -36,6 +36,7 @@ const abroad = " @ "
 // accountKinds are the kinds of actors whose names are unique in one account only.
 var accountKinds = []string{
 	event.KindIAMUser, event.KindRoot, event.KindRoleSession, event.KindFederatedUser, event.KindInstance, event.KindFunction,
+	event.KindSAMLUser, // of a provider, whose name is unique in its account only
 }
 
 // abroadForm ends the name of an actor of another account than the record's.

@@ -25,6 +25,8 @@ type call struct {
 	target           string
 	read, denied     bool
 	role, key, gives string // a session of a role; the key that AssumeRole gives
+	signIn           string // what a sign-in ends in
+	id               string // principal id of the user
 }
 
 func (c call) json(i int) string {
@@ -37,7 +39,14 @@ func (c call) json(i int) string {
 		identity = fmt.Sprintf(`{"type":"AssumedRole","accountId":%q,"principalId":"AROA:s","arn":"arn:aws:sts::%s:assumed-role/%s/s","accessKeyId":%q,"sessionContext":{"sessionIssuer":{"type":"Role","userName":%q,"arn":"arn:aws:iam::%s:role/%s"}}}`,
 			account, account, c.role, c.key, c.role, account, c.role)
 	}
+	if c.id != "" {
+		identity = strings.Replace(identity, `{`, fmt.Sprintf(`{"principalId":%q,`, c.id), 1)
+	}
 	source, request, response, failed := "iam", "null", "null", ""
+	if c.signIn != "" {
+		identity = fmt.Sprintf(`{"type":"IAMUser","userName":%q,"accountId":%q,"arn":"arn:aws:iam::%s:user/%s"}`, c.user, account, account, c.user)
+		source, response = "signin", fmt.Sprintf(`{"ConsoleLogin":%q}`, c.signIn)
+	}
 	if c.target != "" {
 		request = fmt.Sprintf(`{"userName":%q}`, c.target)
 	}
@@ -190,6 +199,45 @@ func TestOnePersonInTwoAccounts(t *testing.T) {
 	trees, err := teller.Trace(t.Context(), story.Search{Text: "ops/s"})
 	if err != nil || len(trees.Trees) != 1 || trees.Trees[0].Root.Name != "alice" || trees.Trees[0].Root.Account != "111122223333" || !trees.Trees[0].Root.Children[0].Asked {
 		t.Errorf("%+v, %v", trees, err)
+	}
+}
+
+// Whoever fails to sign in is known by the name that was typed, however often the
+// same user came in.
+func TestAtTheDoor(t *testing.T) {
+	teller := tell(t,
+		call{at: "09:00:00", user: "alice", name: "ConsoleLogin", signIn: "Success", ip: "198.51.100.1", agent: "Mozilla/5.0"},
+		call{at: "10:00:00", user: "alice", name: "ConsoleLogin", signIn: "Failure", ip: "203.0.113.9", agent: "Mozilla/5.0"},
+		call{at: "10:00:01", user: "alice", name: "ConsoleLogin", signIn: "Failure", ip: "203.0.113.9", agent: "Mozilla/5.0"},
+		call{at: "11:00:00", user: "alice", name: "ConsoleLogin", signIn: "Failure", ip: "198.51.100.1", agent: "Mozilla/5.0"},
+		call{at: "11:00:09", user: "alice", name: "ConsoleLogin", signIn: "Success", ip: "198.51.100.1", agent: "Mozilla/5.0"},
+	)
+	answers, err := teller.Who(t.Context(), story.Question{Subject: story.Recognise("ConsoleLogin")})
+	if err != nil || len(answers.Answers) != 1 {
+		t.Fatalf("%+v, %v", answers, err)
+	}
+	if a := &answers.Answers[0]; a.Certainty != lineage.Inferred || !strings.Contains(a.Reason, "not who typed it") || len(a.Chains) != 2 || a.Chains[0].Count != 3 || a.Chains[1].Certainty != lineage.Proven {
+		t.Errorf("%s, %s: %+v", a.Certainty, a.Reason, a.Chains)
+	}
+	life, err := teller.Timeline(t.Context(), story.Life{Person: story.Person{Kind: event.KindIAMUser, Name: "alice", Account: "111122223333"}, Range: day})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, s := range life.Sessions {
+		got = append(got, s.Certainty)
+	}
+	if !slices.Equal(got, []string{lineage.Proven, lineage.Inferred, lineage.Proven}) {
+		t.Errorf("the sessions are %v", got)
+	}
+}
+
+// The users of two providers of one name, in two accounts, are two persons.
+func TestProvidersOfOneName(t *testing.T) {
+	a := story.PersonOf(event.KindSAMLUser, "ceo@example.com @ okta", "111122223333")
+	b := story.PersonOf(event.KindSAMLUser, "ceo@example.com @ okta", "444455556666")
+	if far := story.PersonOf(event.KindSAMLUser, "ceo@example.com @ okta @ 111122223333", "444455556666"); a == b || far != a {
+		t.Errorf("%+v, %+v, from afar %+v", a, b, far)
 	}
 }
 

@@ -292,17 +292,27 @@ func (t *Teller) entries(ctx context.Context, l *Life, sql string) (Timeline, er
 	return out, nil
 }
 
+// atTheDoor is what doorSQL tells.
+func (e *Entry) atTheDoor() bool {
+	return e.Source == "signin.amazonaws.com" && (e.Outcome != event.OutcomeOK || e.Name == "CredentialChallenge")
+}
+
 // known looks up how each chain is known, by one of its events.
 func (t *Teller) known(ctx context.Context, out *Timeline) error {
-	type way struct{ account, chain string }
+	type way struct {
+		account, chain string
+		door           bool
+	}
 	found := map[way]lineage.Resolution{}
 	for i := range out.Sessions {
 		s := &out.Sessions[i]
-		w := way{s.AccountID, s.Chain}
+		// Whoever failed to sign in is known by name only; who then comes in, better.
+		first := max(0, slices.IndexFunc(s.Entries, func(e Entry) bool { return !e.atTheDoor() }))
+		w := way{s.AccountID, s.Chain, s.Entries[first].atTheDoor()}
 		r, ok := found[w]
-		if !ok && len(found) < 50 && len(s.Entries[0].at) > 0 {
+		if at := s.Entries[first].at; !ok && len(found) < 50 && len(at) > 0 {
 			var err error
-			if _, r, err = t.Resolve(ctx, s.Entries[0].at[0]); err != nil {
+			if _, r, err = t.Resolve(ctx, at[0]); err != nil {
 				return err
 			}
 			found[w] = r

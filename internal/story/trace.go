@@ -643,7 +643,7 @@ func (t *Teller) did(ctx context.Context, within Range, nodes []*Node) error {
 	node := "CASE " + strings.Join(cases, " ") + " END"
 	inner := "SELECT " + node + ` AS relation, '' AS kind, '' AS person, '' AS home,
   event_time, coalesce(event_name, '') AS event_name, outcome, coalesce(source_ip, '') AS source_ip, coalesce(target_name, target_arn, '') AS target, account_id,
-  coalesce(issued_access_key_id, '') AS issued, '' AS chain, ` + placeSQL + " AS place\nFROM events\nWHERE " + all(where)
+  coalesce(issued_access_key_id, '') AS issued, '' AS chain, false AS door, ` + placeSQL + " AS place\nFROM events\nWHERE " + all(where)
 	q := Question{Range: within}
 	answers, err := t.count(ctx, &q, inner)
 	if err != nil || len(answers.Answers) == 0 {

@@ -53,7 +53,7 @@ type Answer struct {
 	IssuedKeys  []string         `json:"issued_keys"`
 	Outcomes    map[string]int64 `json:"outcomes"`
 	NotListed   map[string]int64 `json:"not_listed,omitempty"` // by field, how many more there are
-	chainPlaces []Place
+	chainPlaces [][]Place // of each of Chains: events to look up
 }
 
 // Person is whom the answer is about.
@@ -65,6 +65,7 @@ type Chain struct {
 	Count     int64  `json:"count"`
 	Certainty string `json:"certainty"`
 	Reason    string `json:"reason,omitempty"`
+	door      bool   // of sign-ins that failed
 }
 
 // Call is how often an event was made, with which outcome.
@@ -138,7 +139,7 @@ func (t *Teller) whoSQL(ctx context.Context, q *Question) (string, error) {
 	where = append(where, "("+strings.Join(some, " OR ")+")")
 	return "SELECT " + text + " AS relation,\n  " + personColumns + `,
   event_time, coalesce(event_name, '') AS event_name, outcome, coalesce(source_ip, '') AS source_ip, coalesce(target_name, target_arn, '') AS target, account_id,
-  coalesce(issued_access_key_id, '') AS issued, coalesce(actor_chain, '') AS chain, ` + placeSQL + ` AS place
+  coalesce(issued_access_key_id, '') AS issued, coalesce(actor_chain, '') AS chain, ` + doorSQL + ` AS door, ` + placeSQL + ` AS place
 FROM events
 WHERE ` + all(where), nil
 }
@@ -162,8 +163,11 @@ func (t *Teller) addresses(ctx context.Context, q *Question, where []string) ([]
 	return out, err
 }
 
+// doorSQL tells of whom only the name is known that they typed to sign in.
+const doorSQL = "(category = 'signin' AND coalesce(access_key_id, '') = '' AND (outcome <> 'ok' OR event_name = 'CredentialChallenge'))"
+
 // detailSets are what is counted of each answer; the first is the answer itself.
-var detailSets = []string{"", "event_name, outcome", "source_ip", "target", "account_id", "issued", "chain"}
+var detailSets = []string{"", "event_name, outcome", "source_ip", "target", "account_id", "issued", "chain, door"}
 
 // count finds who there is, and counts what each did, in one pass over the events.
 func (t *Teller) count(ctx context.Context, q *Question, inner string) (Answers, error) {
@@ -186,7 +190,7 @@ func (t *Teller) count(ctx context.Context, q *Question, inner string) (Answers,
 FROM (SELECT *, row_number() OVER (PARTITION BY ` + head + `, part ORDER BY n DESC, value, outcome) AS position, count(*) OVER (PARTITION BY ` + head + `, part) AS listed,
   max(last) OVER (PARTITION BY ` + head + `) AS seen
 FROM (SELECT ` + head + ", CASE " + strings.Join(part, " ") + ` ELSE 0 END AS part, coalesce(event_name, source_ip, target, account_id, issued, chain) AS value, outcome,
-  count(*) AS n, min(event_time) AS first, max(event_time) AS last, min(place, ` + strconv.Itoa(maxEvents) + `) AS oldest, max(place) AS newest
+  count(*) AS n, min(event_time) AS first, max(event_time) AS last, min(place, ` + strconv.Itoa(maxEvents) + `) AS oldest, max(place) AS newest, bool_or(door) AS knocked
 FROM (` + inner + `)
 GROUP BY GROUPING SETS (` + strings.Join(sets, ", ") + `))))
 WHERE position <= ` + strconv.Itoa(maxListed)
@@ -254,14 +258,24 @@ func (a *Answer) detail(r row) error {
 		list("issued_keys", &a.IssuedKeys)
 	case 6:
 		field = "chains"
-		at, err := place(r.text(11))
+		newest, err := place(r.text(11))
 		if err != nil {
 			return err
 		}
-		a.Chains = append(a.Chains, Chain{Text: value, Count: n})
+		// A session's credentials may be known in other ways than those of another
+		// session of the same chain.
+		at := []Place{newest}
+		if n > 1 && strings.Contains(value, lineage.ChainSeparator) {
+			oldest, err := places(r.list(10))
+			if err != nil {
+				return err
+			}
+			at = append(at, slices.MinFunc(oldest, func(x, y Place) int { return cmp.Compare(x.Time, y.Time) }))
+		}
+		a.Chains = append(a.Chains, Chain{Text: value, Count: n, door: r.bool(12)})
 		a.chainPlaces = append(a.chainPlaces, at)
 	}
-	if more := r.int(13) - maxListed; more > 0 {
+	if more := r.int(14) - maxListed; more > 0 {
 		a.leave(field, more)
 	}
 	return nil
@@ -277,25 +291,32 @@ func (a *Answer) leave(field string, n int64) {
 
 // certainty looks up how an answer's chains are known.
 func (t *Teller) certainty(ctx context.Context, a *Answer) error {
-	for i := range a.Chains {
-		if i == maxChains {
-			a.leave("chains", int64(len(a.Chains)-maxChains))
-			a.Chains = a.Chains[:maxChains]
-			break
+	kept := a.Chains[:0]
+	for i, c := range a.Chains {
+		// What failed at the door is never left out: it is the doubtful one.
+		if i >= maxChains && !c.door {
+			a.leave("chains", 1)
+			continue
 		}
-		e, r, err := t.Resolve(ctx, a.chainPlaces[i])
-		if err != nil {
-			return err
+		for _, at := range a.chainPlaces[i] {
+			e, r, err := t.Resolve(ctx, at)
+			if err != nil {
+				return err
+			}
+			if got := PersonOf(r.Kind, r.Actor, e.AccountID); got != a.Person() {
+				// Somebody reads while a late link is on its way into the lake.
+				r.Certainty, r.Reason = lineage.Unknown, "what is known by now names "+got.String()+"; the lake's file of that day is older"
+			}
+			if c.Certainty == "" || doubt(r.Certainty) > doubt(c.Certainty) {
+				c.Certainty, c.Reason = r.Certainty, r.Reason
+			}
+			if a.Certainty == "" || doubt(r.Certainty) > doubt(a.Certainty) {
+				a.Certainty, a.Reason, a.Chain, a.Evidence = r.Certainty, r.Reason, r.Chain, r.Evidence
+			}
 		}
-		if got := PersonOf(r.Kind, r.Actor, e.AccountID); got != a.Person() {
-			// Somebody reads while a late link is on its way into the lake.
-			r.Certainty, r.Reason = lineage.Unknown, "what is known by now names "+got.String()+"; the lake's file of that day is older"
-		}
-		a.Chains[i].Certainty, a.Chains[i].Reason = r.Certainty, r.Reason
-		if i == 0 || doubt(r.Certainty) > doubt(a.Certainty) {
-			a.Certainty, a.Reason, a.Chain, a.Evidence = r.Certainty, r.Reason, r.Chain, r.Evidence
-		}
+		kept = append(kept, c)
 	}
+	a.Chains = kept
 	return nil
 }
 
