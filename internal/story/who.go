@@ -53,7 +53,7 @@ type Answer struct {
 	IssuedKeys  []string         `json:"issued_keys"`
 	Outcomes    map[string]int64 `json:"outcomes"`
 	NotListed   map[string]int64 `json:"not_listed,omitempty"` // by field, how many more there are
-	chainPlaces [][]Place // of each of Chains: events to look up
+	chainPlaces [][]Place        // of each of Chains: events to look up
 }
 
 // Person is whom the answer is about.
