@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -169,18 +170,16 @@ func cutOff(w *world, rng *rand.Rand) {
 // fullDisk: writes fail from some moment on.
 func fullDisk(w *world, rng *rand.Rand) {
 	points := []string{"store.put.before", "store.record.before", "store.updatestream.before", "store.acquire.before", "collect.store.before"}
-	refused := 0
+	var failed atomic.Bool // a run that is short may have written enough by then
 	failing(points[rng.IntN(len(points))], func(int) error {
-		refused++
+		failed.Store(true)
 		return fmt.Errorf("write: %w", store.ErrFull)
 	}, rng.IntN(4), func() {
 		for range 2 {
-			before := refused
-			_, err := w.Run(context.Background())
-			// A run that has little left to write may not come to that point.
-			if (refused > before || err != nil) && !errors.Is(err, store.ErrFull) {
+			if _, err := w.Run(context.Background()); failed.Load() != (err != nil) || err != nil && !errors.Is(err, store.ErrFull) {
 				w.t.Errorf("full disk: the run ends with %v", err)
 			}
+			failed.Store(false)
 			time.Sleep(10 * time.Minute)
 		}
 	})
