@@ -6,7 +6,7 @@ TOOLS    := $(CURDIR)/.tools
 LINT_VERSION := v2.15.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-matrix test-integration lint fuzz bench bench-quick golden docs clean
+.PHONY: help demo build test test-matrix test-integration test-trino lint fuzz bench bench-quick golden docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -29,6 +29,9 @@ test-matrix: ## collection under each pair of faults in ten worlds, and killed i
 test-integration: build ## use the lake and the simulated account with other tools (needs Python 3; installs them by version)
 	./test/integration/run
 	./test/integration/sdk/run
+
+test-trino: ## ask all queries of Trino and of DuckDB and compare (needs a JDK, 17 or later, and 2 GB; installs Trino by version)
+	$(GO) test -count=1 -timeout 20m -tags integration -run TestTrino ./internal/query/athena
 
 lint: $(TOOLS)/golangci-lint ## run the linters
 	$(TOOLS)/golangci-lint run ./...

@@ -53,6 +53,7 @@ var allowed = map[string][]string{
 	"internal/function/runtimetest": {},
 	"internal/lake/laketest":        {"internal/event", "internal/fault", "internal/lake"},
 	"internal/query/querytest":      {"internal/event", "internal/filter", "internal/lake", "internal/lineage", "internal/query", "internal/simulate", "internal/store"},
+	"internal/peers":                {"internal/query"}, // real servers for integration tests
 	// An Athena for tests.
 	"internal/query/athena/athenatest": {"internal/query"},
 }

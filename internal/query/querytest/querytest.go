@@ -172,44 +172,55 @@ var given = map[string]string{"text": "A*", "pattern": "*", "int": "1", "date": 
 // variants are other values of each type; hostile ones among them.
 var variants = map[string][]string{
 	"text":    {"A*", "", "it's", `a\b%_"`},
-	"pattern": {"*", "*a*", "ci-*", "ROOT", "no such thing", `it's*\%_"`, "203.0.113.*"},
-	"int":     {"0", "1", "5", "1000", "-1"},
+	"pattern": {"*a*", "CI-*", `it's*\%_"`, "203.0.113.*"},
+	"int":     {"0", "1", "1000", "-1"},
 	"date":    {"2026-10-25", "2000-01-01"},
 }
 
-// Compare asks a case of two engines and reports where their answers differ: names,
-// number and order of rows, and values with their types. It returns how many rows
-// there are.
+// Answer asks a question of an engine.
+type Answer func(ctx context.Context) (query.Rows, error)
+
+// Compare asks a case of two engines and reports where their answers differ. It
+// returns how many rows there are.
 func Compare(tb testing.TB, c Case, want, got query.Engine) int {
 	tb.Helper()
-	wantNames, wantRows, err := Ask(tb.Context(), want, c)
+	return CompareAnswers(tb, c.Name,
+		func(ctx context.Context) (query.Rows, error) { return c.Query.Run(ctx, want, c.Params) },
+		func(ctx context.Context) (query.Rows, error) { return c.Query.Run(ctx, got, c.Params) })
+}
+
+// CompareAnswers reports where two answers differ: names, number and order of rows,
+// and values with their types. It returns how many rows there are.
+func CompareAnswers(tb testing.TB, name string, want, got Answer) int {
+	tb.Helper()
+	wantNames, wantRows, err := read(tb.Context(), want)
 	if err != nil {
-		tb.Errorf("%s: the engine to compare with: %v", c.Name, err)
+		tb.Errorf("%s: the engine to compare with: %v", name, err)
 		return 0
 	}
-	gotNames, gotRows, err := Ask(tb.Context(), got, c)
+	gotNames, gotRows, err := read(tb.Context(), got)
 	if err != nil {
-		tb.Errorf("%s: %v", c.Name, err)
+		tb.Errorf("%s: %v", name, err)
 		return 0
 	}
 	if d := cmp.Diff(wantNames, gotNames); d != "" {
-		tb.Errorf("%s: columns (-want +got):\n%s", c.Name, d)
+		tb.Errorf("%s: columns (-want +got):\n%s", name, d)
 	}
 	for i := range min(len(wantRows), len(gotRows)) {
 		if d := cmp.Diff(wantRows[i], gotRows[i]); d != "" {
-			tb.Errorf("%s: row %d of %d (-want +got):\n%s", c.Name, i+1, len(wantRows), d)
+			tb.Errorf("%s: row %d of %d (-want +got):\n%s", name, i+1, len(wantRows), d)
 			return len(wantRows)
 		}
 	}
 	if len(wantRows) != len(gotRows) {
-		tb.Errorf("%s: %d rows, want %d", c.Name, len(gotRows), len(wantRows))
+		tb.Errorf("%s: %d rows, want %d", name, len(gotRows), len(wantRows))
 	}
 	return len(wantRows)
 }
 
-// Ask runs a case to its end.
-func Ask(ctx context.Context, e query.Engine, c Case) (names []string, all [][]any, err error) {
-	rows, err := c.Query.Run(ctx, e, c.Params)
+// read reads an answer to its end.
+func read(ctx context.Context, ask Answer) (names []string, all [][]any, err error) {
+	rows, err := ask(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
