@@ -18,10 +18,7 @@ func (c *Collector) Watch(ctx context.Context, every time.Duration, after func(S
 			return err
 		}
 		for ctx.Err() == nil {
-			left := every - time.Now().Round(0).Sub(start)
-			if left > every {
-				left = every // the clock was set back
-			}
+			left := untilNext(&start, time.Now(), every)
 			if left <= 0 {
 				break
 			}
@@ -32,10 +29,14 @@ func (c *Collector) Watch(ctx context.Context, every time.Duration, after func(S
 }
 
 // untilNext is how long to wait for the run after the one that began at start.
-// When the clock was set back, so that it began in the future, that is no longer
-// than a whole turn.
-func untilNext(start, now time.Time, every time.Duration) time.Duration {
-	return min(every-now.Round(0).Sub(start), every)
+// When the clock was set back to before that, start becomes now: the wait is no
+// longer than a whole turn, however far it was set back.
+func untilNext(start *time.Time, now time.Time, every time.Duration) time.Duration {
+	now = now.Round(0)
+	if now.Before(*start) {
+		*start = now
+	}
+	return every - now.Sub(*start)
 }
 
 // wakeEvery is how often a watch looks at the wall clock.

@@ -19,13 +19,22 @@ func TestUntilNext(t *testing.T) {
 		"the clock was set back": {-time.Hour, every},
 	} {
 		// As a clock that stood still: what the monotonic reading says is no matter.
-		if got := untilNext(start.Round(0), start.Round(0).Add(c.passed), every); got != c.want {
+		begun := start.Round(0)
+		if got := untilNext(&begun, begun.Add(c.passed), every); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
 	}
-	slept := time.Now() // with the monotonic reading of now, and the wall clock of an hour ago
-	if got := untilNext(slept.Round(0).Add(-time.Hour), slept, every); got != every-time.Hour {
+	begun := start.Round(0).Add(-time.Hour)
+	if got := untilNext(&begun, start, every); got != every-time.Hour { // start has the monotonic reading, too
 		t.Errorf("asleep: %s", got)
+	}
+	// A watch looks again and again: a clock that was set back costs no more than a turn.
+	begun = start.Round(0)
+	now := begun.Add(-24 * time.Hour)
+	for looks := 0; untilNext(&begun, now, every) > 0; looks++ {
+		if now = now.Add(wakeEvery); looks > int(every/wakeEvery) {
+			t.Fatal("a clock that was set back by a day keeps a watch waiting")
+		}
 	}
 }
 
