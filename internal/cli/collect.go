@@ -76,6 +76,7 @@ func runCollect(ctx context.Context, e *env, o collectOptions) error {
 		defer e.spendMemory()()
 		c, err := e.collector(ctx, a)
 		if err != nil {
+			e.tellFailed(ctx, a, err)
 			return awsHint(fmt.Errorf("collect: %w", err))
 		}
 		reading := ctx
@@ -89,6 +90,7 @@ func runCollect(ctx context.Context, e *env, o collectOptions) error {
 		}
 		sum, err := e.collectOnce(reading, a, c)
 		if err != nil {
+			e.tellFailed(ctx, a, err)
 			return err
 		}
 		if err := e.collectSummary(&sum); err != nil {
@@ -149,6 +151,12 @@ func (e *env) collectWatch(ctx context.Context, a *app.App, c *lookup.Collector,
 	runs := 0
 	err := c.Watch(ctx, every, func(sum lookup.Summary, err error) error {
 		p.done()
+		if n.Active() {
+			// Of what this run found in history, one digest.
+			if _, err := n.Route(context.WithoutCancel(ctx)); err != nil {
+				e.warn("%v; the next run goes on", err)
+			}
+		}
 		if err != nil {
 			// The next run may do better: a full disk, a store that is busy.
 			e.warn("this run failed: %v", err)
@@ -203,7 +211,7 @@ func (e *env) watchProblems(last, now *lookup.Summary, runs int) {
 			e.warn("%s", line)
 		}
 	}
-	if runs > 0 && len(last.Problems) > 0 && len(now.Problems) == 0 {
+	if runs > 0 && len(last.Problems) > 0 && len(now.Problems) == 0 && !now.Unfinished {
 		e.note("all streams are read again")
 	}
 }

@@ -11,7 +11,7 @@ import (
 
 // burstWindow is for how long a watch holds alerts of a burst back, to tell of
 // them in one message.
-const burstWindow = time.Minute
+const burstWindow = 15 * time.Minute
 
 // tellCollected tells the channels what a run found, and what it could not read.
 func (e *env) tellCollected(ctx context.Context, a *app.App, sum *lookup.Summary) {
@@ -20,6 +20,18 @@ func (e *env) tellCollected(ctx context.Context, a *app.App, sum *lookup.Summary
 	}
 	if n := e.notifier(ctx, a, notify.Options{}); n.Active() {
 		e.tellGaps(ctx, a, n, sum, nil)
+	}
+	e.tell(ctx, a)
+}
+
+// tellFailed tells the channels of a run that ended with an error, or could not
+// begin, once collection has been silent for long.
+func (e *env) tellFailed(ctx context.Context, a *app.App, failed error) {
+	if ctx.Err() != nil || len(e.config.Channels) == 0 {
+		return
+	}
+	if n := e.notifier(ctx, a, notify.Options{}); n.Active() {
+		e.tellGaps(ctx, a, n, &lookup.Summary{}, failed)
 	}
 	e.tell(ctx, a)
 }

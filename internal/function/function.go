@@ -137,7 +137,8 @@ func (f *Functions) track(ctx context.Context) (*TrackResult, error) {
 	if f.collector == nil || f.Now().Sub(f.listed) > relist {
 		accounts, err := f.Accounts(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("list the accounts to collect from: %w", err)
+			err = fmt.Errorf("list the accounts to collect from: %w", err)
+			return nil, errors.Join(err, f.App.TellGaps(ctx, f.Notifier(notify.Options{}), &lookup.Summary{}, err))
 		}
 		if f.collector, err = f.App.Collector(ctx, accounts); err != nil {
 			return nil, err

@@ -212,14 +212,16 @@ func isWarning(err error) bool {
 	return errors.As(err, &w)
 }
 
-// Run routes, delivers and summarizes until the context ends. Errors, which are
-// the store's, go to the log: the next look may do better.
+// Run routes news, delivers and summarizes until the context ends. What is found
+// in history is left to Route, which is to be called at the end of each reading:
+// a first one takes hours, and its digest is to be one. Errors, which are the
+// store's, go to the log: the next look may do better.
 func (n *Notifier) Run(ctx context.Context) {
 	last := ""
 	troubles := map[string]string{}
 	for ctx.Err() == nil {
 		said := ""
-		d, err := n.Pass(ctx)
+		d, err := n.look(ctx, false)
 		n.sayTroubles(d, troubles)
 		if err != nil && ctx.Err() == nil {
 			said = err.Error()
@@ -254,10 +256,12 @@ func (n *Notifier) sayTroubles(d Delivered, troubles map[string]string) {
 	}
 }
 
-// Pass is one look of Run: it routes, summarizes the day when that is due, and
-// delivers, each of which also when another one fails.
-func (n *Notifier) Pass(ctx context.Context) (Delivered, error) {
-	_, err := n.Route(ctx)
+// Pass is one look: it routes, summarizes the day when that is due, and delivers,
+// each of which also when another one fails.
+func (n *Notifier) Pass(ctx context.Context) (Delivered, error) { return n.look(ctx, true) }
+
+func (n *Notifier) look(ctx context.Context, history bool) (Delivered, error) {
+	_, err := n.route(ctx, history)
 	err = errors.Join(err, n.Summarize(ctx))
 	d, err2 := n.Deliver(ctx)
 	return d, errors.Join(err, err2, n.prune(ctx))

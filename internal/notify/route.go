@@ -48,13 +48,16 @@ type Routed struct {
 // Route turns alerts that nobody was told of into messages. Without a channel
 // that is on it does nothing, and what it would tell stays to be told. Alerts
 // that a person has acknowledged are told to nobody.
-func (n *Notifier) Route(ctx context.Context) (Routed, error) {
+func (n *Notifier) Route(ctx context.Context) (Routed, error) { return n.route(ctx, true) }
+
+// route leaves alone, unless history is to be told, what would become a digest.
+func (n *Notifier) route(ctx context.Context, history bool) (Routed, error) {
 	// Another process may route the same alerts: then look again.
 	for range 10 {
 		if len(n.active()) == 0 {
 			return Routed{}, nil
 		}
-		r, done, err := n.routeOnce(ctx)
+		r, done, err := n.routeOnce(ctx, history)
 		if err != nil {
 			return Routed{}, fmt.Errorf("route alerts: %w", err)
 		}
@@ -65,7 +68,7 @@ func (n *Notifier) Route(ctx context.Context) (Routed, error) {
 	return Routed{}, errors.New("route alerts: other programs route the same ones all the time")
 }
 
-func (n *Notifier) routeOnce(ctx context.Context) (r Routed, done bool, err error) {
+func (n *Notifier) routeOnce(ctx context.Context, history bool) (r Routed, done bool, err error) {
 	now := n.o.Now()
 	active := n.active()
 	digests := make([]digest, len(active))
@@ -80,7 +83,7 @@ func (n *Notifier) routeOnce(ctx context.Context) (r Routed, done bool, err erro
 			ids = append(ids, a.ID)
 		case n.isNews(&a, now):
 			news = append(news, fresh{id: a.ID, key: a.Rule + "\x00" + a.Actor, severity: a.Severity, at: a.At, rule: a.Rule, account: a.AccountID})
-		default:
+		case history:
 			ids = append(ids, a.ID)
 			for i, t := range active {
 				if t.Wants(&a.Alert) {

@@ -54,6 +54,21 @@ func TestOneDigestOfHistory(t *testing.T) {
 	equal(t, "messages", kinds(list), []string{"digest 3000"})
 }
 
+// Run looks every few seconds, a first reading takes hours: what it finds in history
+// waits for Route at its end, and news does not.
+func TestRunLeavesHistoryToTheEndOfAReading(t *testing.T) {
+	w := newWorld()
+	n, c := w.one(Options{})
+	for i := range 3 {
+		w.record(t, w.alert(2*i, 48*time.Hour), w.alert(2*i+1, 0))
+		must[Delivered](t)(n.look(t.Context(), false))
+		equal(t, "during the run", kinds(c.take()), []string{"alert 1"})
+	}
+	must[Routed](t)(n.Route(t.Context()))
+	must[Delivered](t)(n.look(t.Context(), false))
+	equal(t, "at its end", kinds(c.take()), []string{"digest 3"})
+}
+
 func TestBurst(t *testing.T) {
 	w := newWorld()
 	n, c := w.one(Options{})

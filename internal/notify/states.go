@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -34,7 +33,7 @@ type Gap struct {
 const (
 	// SilentAfter is how long collection may be silent before Silent tells of it.
 	SilentAfter = 6 * time.Hour
-	// GapAfter is how long ago a gap must end before Gaps tells of it.
+	// GapAfter is how long ago a gap must begin before Gaps tells of it.
 	GapAfter = 6 * time.Hour
 	// gapAgain is after what time a gap that is still there is told again.
 	gapAgain = 7 * 24 * time.Hour
@@ -72,16 +71,19 @@ func (n *Notifier) tell(ctx context.Context, kind string, body any, now time.Tim
 // metaGaps is the store's key for the gaps that were told.
 const metaGaps = "notify.gaps"
 
-// toldGap is a gap that was told.
+// toldGap is a gap that was told, or seen.
 type toldGap struct {
 	Gap
-	At time.Time `json:"at"`
+	At time.Time `json:"at,omitzero"` // when it was told; zero: it was only seen
 }
 
-// Gaps tells every channel, in one message, of the gaps that ended longer ago
-// than GapAfter, except those that were told in the last week. gaps must be all
-// that there are: one that isn't among them is told again when it comes back. A
-// gap is known by its stream and reason, and by overlapping the one that was
+// Gaps tells every channel, in one message, of the gaps that are older than
+// GapAfter, except those that were told in the last week. One that ended so long
+// ago is told at once; one that goes on, as that of a region that denies grows
+// with every run, when it's there for the second time: what fails once, such as
+// the first run after a night's sleep, may be mended by the next one. gaps must be
+// all that there are: one that isn't among them is told again when it comes back.
+// A gap is known by its stream and reason, and by overlapping the one that was
 // told, since its ends move while it's being read.
 func (n *Notifier) Gaps(ctx context.Context, gaps []Gap) error {
 	now := n.o.Now()
@@ -99,14 +101,23 @@ func (n *Notifier) Gaps(ctx context.Context, gaps []Gap) error {
 	var news []Gap
 	var what []string
 	for _, g := range gaps {
-		i := slices.IndexFunc(told, func(t toldGap) bool {
-			return t.AccountID == g.AccountID && t.Region == g.Region && t.Source == g.Source && t.Reason == g.Reason &&
-				t.From.Before(g.To) && g.From.Before(t.To)
-		})
+		seen := false
+		var at time.Time // when it, or a part of it, was told last
+		for _, t := range told {
+			if t.AccountID == g.AccountID && t.Region == g.Region && t.Source == g.Source && t.Reason == g.Reason &&
+				t.From.Before(g.To) && g.From.Before(t.To) {
+				seen = true
+				if t.At.After(at) {
+					at = t.At
+				}
+			}
+		}
 		switch {
-		case i >= 0 && now.Sub(told[i].At) < gapAgain:
-			kept = append(kept, toldGap{g, told[i].At})
-		case now.Sub(g.To) >= GapAfter:
+		case now.Sub(at) < gapAgain:
+			kept = append(kept, toldGap{g, at})
+		case now.Sub(g.From) < GapAfter || !seen && now.Sub(g.To) < GapAfter:
+			kept = append(kept, toldGap{Gap: g})
+		default:
 			kept = append(kept, toldGap{g, now.UTC()})
 			news = append(news, g)
 			what = append(what, fmt.Sprint(g.AccountID, " ", g.Region, " ", g.Source, " ", g.From.Unix(), " ", g.Reason))

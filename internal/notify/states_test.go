@@ -50,7 +50,8 @@ func TestGaps(t *testing.T) {
 		}
 	}
 	h := time.Hour
-	tell("young", nil, gap("a", 9*h, 5*h, "denied"))
+	tell("young", nil, gap("a", 5*h, 0, "denied"))
+	tell("gone before it's old", nil)
 	tell("old", []string{"gap 0"}, gap("a", 9*h, 6*h, "denied"), gap("b", 9*h, 6*h, "denied"))
 	w.advance(h)
 	tell("its ends move", nil, gap("a", 8*h, 2*h, "denied"), gap("b", 10*h, 7*h, "denied"))
@@ -62,6 +63,48 @@ func TestGaps(t *testing.T) {
 	tell("not yet", nil, g)
 	w.advance(time.Second)
 	tell("still there after a week", []string{"gap 0"}, g)
+}
+
+// A region that denies has a gap that ends with the last run, whenever that is: it's
+// told once it began 6 hours ago, and what fails a single time is not.
+func TestGapThatGoesOn(t *testing.T) {
+	w := newWorld()
+	n, c := w.one(Options{})
+	began := w.now()
+	run := func(what string, from time.Time, want ...string) {
+		t.Helper()
+		if err := n.Gaps(t.Context(), []Gap{{AccountID: "1", Region: "a", Source: "sts.amazonaws.com", From: from, To: w.now(), Reason: "denied"}}); err != nil {
+			t.Fatal(err)
+		}
+		pass(t, n)
+		equal(t, what, kinds(c.take()), want)
+	}
+	for w.now().Before(began.Add(GapAfter - 5*time.Minute)) {
+		w.advance(5 * time.Minute)
+		run("young", began)
+	}
+	w.advance(5 * time.Minute)
+	run("six hours", began, "gap 0")
+	for range 12 {
+		w.advance(5 * time.Minute)
+		run("told", began)
+	}
+	w.advance(gapAgain)
+	run("a week later", began, "gap 0")
+
+	if err := n.Gaps(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	asleep := w.now()
+	w.advance(9 * time.Hour)
+	run("the first run after a sleep", asleep)
+	if err := n.Gaps(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	w.advance(5 * time.Minute)
+	run("another time", asleep)
+	w.advance(5 * time.Minute)
+	run("and still", asleep, "gap 0")
 }
 
 func TestSummary(t *testing.T) {
