@@ -28,6 +28,7 @@ var allowed = map[string][]string{
 	"internal/lineage":      {"internal/event"},
 	"internal/source":       {"internal/awsapi", "internal/event"},
 	"internal/lake":         {"internal/event", "internal/fault", "internal/together"},
+	"internal/lake/s3lake":  {"internal/awsapi", "internal/lake"},
 	"internal/store":        {"internal/coverage", "internal/event", "internal/fault", "internal/lineage", "internal/rule", "internal/together"},
 	"internal/query":        {"internal/event"},
 	"internal/query/duckdb": {"internal/event", "internal/lake", "internal/query"},

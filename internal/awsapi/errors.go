@@ -39,6 +39,7 @@ const (
 	ClockSkew               // the local clock is too far off
 	NotFound                // no such bucket, object, topic, organization
 	NotAWS                  // something else answered
+	Changed                 // an object isn't the one that was meant
 )
 
 // Sentinels for errors.Is; each stands for the Kind of its name.
@@ -55,12 +56,13 @@ var (
 	ErrClockSkew          = errors.New("the local clock is wrong")
 	ErrNotFound           = errors.New("not found")
 	ErrNotAWS             = errors.New("what answered is not AWS")
+	ErrChanged            = errors.New("changed meanwhile")
 )
 
 var sentinels = map[Kind]error{
 	Throttled: ErrThrottled, Denied: ErrDenied, CredentialsExpired: ErrCredentialsExpired, NoCredentials: ErrNoCredentials,
 	BadCredentials: ErrBadCredentials, TokenExpired: ErrTokenExpired, RegionDisabled: ErrRegionDisabled, Network: ErrNetwork,
-	Unavailable: ErrUnavailable, ClockSkew: ErrClockSkew, NotFound: ErrNotFound, NotAWS: ErrNotAWS,
+	Unavailable: ErrUnavailable, ClockSkew: ErrClockSkew, NotFound: ErrNotFound, NotAWS: ErrNotAWS, Changed: ErrChanged,
 }
 
 // String is the kind in a few words, such as for a line of coverage.
@@ -165,6 +167,15 @@ func KindOf(err error) Kind {
 	return Other
 }
 
+// codeOf returns AWS's code of a failure, empty without one.
+func codeOf(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return ""
+}
+
 // codes are the error codes of AWS by what they mean (CloudTrail and EC2 API
 // Reference, "Common errors"; S3 API Reference, "Error responses").
 var codes = map[string]Kind{
@@ -187,6 +198,9 @@ var codes = map[string]Kind{
 
 	"RequestTimeTooSkewed": ClockSkew, "RequestExpired": ClockSkew, "RequestInTheFuture": ClockSkew,
 
+	"PreconditionFailed": Changed, "ConditionalRequestConflict": Changed,
+
+	"NoSuchVersion": NotFound, "NoSuchUpload": NotFound,
 	"NoSuchBucket": NotFound, "NoSuchKey": NotFound, "NotFound": NotFound, "NotFoundException": NotFound,
 	"AWSOrganizationsNotInUseException": NotFound, "ParameterNotFound": NotFound, "ResourceNotFoundException": NotFound,
 

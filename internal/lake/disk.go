@@ -113,7 +113,7 @@ func DiskObject(key string, info fs.FileInfo) Object {
 }
 
 func (d *disk) List(ctx context.Context, prefix string) ([]Object, error) {
-	if err := cmp.Or(checkPrefix(prefix), alive(ctx, "list", prefix)); err != nil {
+	if err := cmp.Or(CheckPrefix(prefix), alive(ctx, "list", prefix)); err != nil {
 		return nil, err
 	}
 	folder := "."
@@ -171,7 +171,7 @@ func (d *disk) walk(ctx context.Context, folder, prefix string, out *[]Object) e
 }
 
 func (d *disk) Open(ctx context.Context, key string) (Reader, error) {
-	if err := cmp.Or(checkKey(key), alive(ctx, "open", key)); err != nil {
+	if err := cmp.Or(CheckKey(key), alive(ctx, "open", key)); err != nil {
 		return nil, err
 	}
 	f, err := os.Open(d.path(key))
@@ -190,7 +190,7 @@ func (d *disk) Open(ctx context.Context, key string) (Reader, error) {
 }
 
 func (d *disk) Create(ctx context.Context, key string) (Writer, error) {
-	if err := cmp.Or(checkKey(key), alive(ctx, "create", key)); err != nil {
+	if err := cmp.Or(CheckKey(key), alive(ctx, "create", key)); err != nil {
 		return nil, err
 	}
 	if d.readOnly {
@@ -209,7 +209,7 @@ func (d *disk) Create(ctx context.Context, key string) (Writer, error) {
 }
 
 func (d *disk) Delete(ctx context.Context, key string) error {
-	if err := cmp.Or(checkKey(key), alive(ctx, "delete", key)); err != nil {
+	if err := cmp.Or(CheckKey(key), alive(ctx, "delete", key)); err != nil {
 		return err
 	}
 	if d.readOnly {

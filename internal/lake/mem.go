@@ -35,7 +35,7 @@ type memObject struct {
 var errClosed = errors.New("already closed")
 
 func (m *mem) List(ctx context.Context, prefix string) ([]Object, error) {
-	if err := cmp.Or(checkPrefix(prefix), alive(ctx, "list", prefix)); err != nil {
+	if err := cmp.Or(CheckPrefix(prefix), alive(ctx, "list", prefix)); err != nil {
 		return nil, err
 	}
 	m.mu.Lock()
@@ -51,7 +51,7 @@ func (m *mem) List(ctx context.Context, prefix string) ([]Object, error) {
 }
 
 func (m *mem) Open(ctx context.Context, key string) (Reader, error) {
-	if err := cmp.Or(checkKey(key), alive(ctx, "open", key)); err != nil {
+	if err := cmp.Or(CheckKey(key), alive(ctx, "open", key)); err != nil {
 		return nil, err
 	}
 	m.mu.Lock()
@@ -64,14 +64,14 @@ func (m *mem) Open(ctx context.Context, key string) (Reader, error) {
 }
 
 func (m *mem) Create(ctx context.Context, key string) (Writer, error) {
-	if err := cmp.Or(checkKey(key), alive(ctx, "create", key)); err != nil {
+	if err := cmp.Or(CheckKey(key), alive(ctx, "create", key)); err != nil {
 		return nil, err
 	}
 	return &memWriter{m: m, ctx: ctx, key: key}, nil
 }
 
 func (m *mem) Delete(ctx context.Context, key string) error {
-	if err := cmp.Or(checkKey(key), alive(ctx, "delete", key)); err != nil {
+	if err := cmp.Or(CheckKey(key), alive(ctx, "delete", key)); err != nil {
 		return err
 	}
 	m.mu.Lock()

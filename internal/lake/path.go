@@ -39,9 +39,9 @@ func dateOfKey(key, prefix string) (event.Date, bool) {
 	return d, err == nil
 }
 
-// checkKey refuses object keys that are not slash-separated relative paths. A
+// CheckKey refuses object keys that are not slash-separated relative paths. A
 // leading dot is kept for the bucket's own files.
-func checkKey(key string) error {
+func CheckKey(key string) error {
 	if !fs.ValidPath(key) || key == "." || strings.ContainsAny(key, "\\\x00:") ||
 		strings.HasPrefix(key, ".") || strings.Contains(key, "/.") {
 		return fmt.Errorf("object key %q: want a relative slash-separated path", key)
@@ -49,13 +49,13 @@ func checkKey(key string) error {
 	return nil
 }
 
-// checkPrefix is checkKey for the argument of List, which may be empty or end
+// CheckPrefix is CheckKey for the argument of List, which may be empty or end
 // in a slash or within a name.
-func checkPrefix(prefix string) error {
+func CheckPrefix(prefix string) error {
 	if prefix == "" {
 		return nil
 	}
-	return checkKey(strings.TrimSuffix(prefix, "/"))
+	return CheckKey(strings.TrimSuffix(prefix, "/"))
 }
 
 // alive returns the context's error with the operation in front.
