@@ -33,7 +33,6 @@ type fakeS3 struct {
 	n       int
 	// fault may answer instead; done says that the request has been carried out.
 	fault func(w http.ResponseWriter, r *http.Request, done bool) bool
-	asked []string // "PUT key"
 }
 
 type s3Version struct {
@@ -63,19 +62,10 @@ func (f *fakeS3) setFault(fault func(w http.ResponseWriter, r *http.Request, don
 	f.fault = fault
 }
 
-// requests returns the requests up to now, and forgets them.
-func (f *fakeS3) requests() []string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	asked := f.asked
-	f.asked = nil
-	return asked
-}
-
 func s3Error(w http.ResponseWriter, status int, code string) {
 	w.Header().Set("Content-Type", "application/xml")
 	w.WriteHeader(status)
-	fmt.Fprintf(w, `<?xml version="1.0" encoding="UTF-8"?><Error><Code>%s</Code><Message>as the test wants it</Message></Error>`, code)
+	_, _ = fmt.Fprintf(w, `<?xml version="1.0" encoding="UTF-8"?><Error><Code>%s</Code><Message>as the test wants it</Message></Error>`, code)
 }
 
 func (f *fakeS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -87,7 +77,6 @@ func (f *fakeS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer f.mu.Unlock()
 	w.Header().Set("X-Amz-Request-Id", "1")
 	key := strings.TrimPrefix(strings.TrimPrefix(r.URL.Path, "/"+f.name), "/")
-	f.asked = append(f.asked, r.Method+" "+key)
 	if f.fault != nil && f.fault(w, r, false) {
 		return
 	}
@@ -118,7 +107,7 @@ func (f *fakeS3) serve(w http.ResponseWriter, r *http.Request, key string, body 
 		f.n++
 		id := fmt.Sprintf("upload-%d", f.n)
 		f.uploads[id] = &s3Upload{key: key, meta: r.Header.Clone(), parts: map[int][]byte{}}
-		fmt.Fprintf(w, `<InitiateMultipartUploadResult><UploadId>%s</UploadId></InitiateMultipartUploadResult>`, id)
+		_, _ = fmt.Fprintf(w, `<InitiateMultipartUploadResult><UploadId>%s</UploadId></InitiateMultipartUploadResult>`, id)
 	case q.Has("uploadId"):
 		f.upload(w, r, q.Get("uploadId"), q.Get("partNumber"), key, body)
 	case r.Method == http.MethodPut:
@@ -255,7 +244,7 @@ func (f *fakeS3) upload(w http.ResponseWriter, r *http.Request, id, number, key 
 		}
 		if f.put(w, r, key, all, u.meta) {
 			delete(f.uploads, id)
-			fmt.Fprintf(w, `<CompleteMultipartUploadResult><ETag>%s</ETag></CompleteMultipartUploadResult>`, w.Header().Get("ETag"))
+			_, _ = fmt.Fprintf(w, `<CompleteMultipartUploadResult><ETag>%s</ETag></CompleteMultipartUploadResult>`, w.Header().Get("ETag"))
 		}
 	}
 }
