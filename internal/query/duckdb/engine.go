@@ -241,8 +241,17 @@ func (e *Engine) unreadable(f lakeFile, err error) error {
 	if f.table == rollUpTable {
 		cure = "it is a copy, which the command export --rebuild makes anew"
 	}
-	return fmt.Errorf("the lake's file %s can't be read: %s: %w", e.relative(f), cure, e.scrub(err))
+	return &unreadableError{e.relative(f), fmt.Errorf("the lake's file %s can't be read: %s: %w", e.relative(f), cure, e.scrub(err))}
 }
+
+// unreadableError is about a file of the lake, by its key.
+type unreadableError struct {
+	file string
+	err  error
+}
+
+func (e *unreadableError) Error() string { return e.err.Error() }
+func (e *unreadableError) Unwrap() error { return e.err }
 
 // relative is a file's name within the lake.
 func (e *Engine) relative(f lakeFile) string {

@@ -172,7 +172,7 @@ var given = map[string]string{"text": "A*", "pattern": "*", "int": "1", "date": 
 // variants are other values of each type; hostile ones among them.
 var variants = map[string][]string{
 	"text":    {"A*", "", "it's", `a\b%_"`},
-	"pattern": {"*a*", "CI-*", `it's*\%_"`, "203.0.113.*"},
+	"pattern": {"*a*", "CI-*", "it's*\\%_\"\x00", "203.0.113.*"},
 	"int":     {"0", "1", "1000", "-1"},
 	"date":    {"2026-10-25", "2000-01-01"},
 }
