@@ -13,7 +13,7 @@ import (
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/lake"
 	"github.com/iamtrack/iamtrack/internal/lineage"
-	"github.com/iamtrack/iamtrack/internal/query/duckdb"
+	"github.com/iamtrack/iamtrack/internal/query"
 	"github.com/iamtrack/iamtrack/internal/render"
 	"github.com/iamtrack/iamtrack/internal/rule"
 	"github.com/iamtrack/iamtrack/internal/store"
@@ -93,7 +93,7 @@ type alertStory struct {
 const beside = time.Hour
 
 func runAlertsShow(ctx context.Context, e *env, ids []string) error {
-	return e.asking(ctx, "alerts show", func(a *app.App, engine *duckdb.Engine, c *covered) error {
+	return e.asking(ctx, "alerts show", func(a *app.App, engine query.RangeEngine, c *covered) error {
 		about := map[string]rule.Rule{}
 		for _, r := range a.Rules.Rules() {
 			about[r.ID] = r

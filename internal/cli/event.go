@@ -14,7 +14,6 @@ import (
 	"github.com/iamtrack/iamtrack/internal/app"
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/query"
-	"github.com/iamtrack/iamtrack/internal/query/duckdb"
 	"github.com/iamtrack/iamtrack/internal/render"
 )
 
@@ -25,7 +24,7 @@ func runEvent(ctx context.Context, e *env, id string) error {
 	if err := checkEventID(id); err != nil {
 		return err
 	}
-	return e.asking(ctx, "events", func(a *app.App, engine *duckdb.Engine, c *covered) error {
+	return e.asking(ctx, "events", func(a *app.App, engine query.RangeEngine, c *covered) error {
 		found, err := findEvents(ctx, engine, id)
 		if err != nil {
 			return fmt.Errorf("look up event %s: %w", id, err)
@@ -84,7 +83,7 @@ type place struct {
 
 // findEvents returns the events with that id (one per account that has it),
 // else, at most a few, those whose id starts with it.
-func findEvents(ctx context.Context, engine *duckdb.Engine, id string) ([]place, error) {
+func findEvents(ctx context.Context, engine query.RangeEngine, id string) ([]place, error) {
 	sql, err := query.EventsSQL(query.EventFilter{EventIDs: []string{id}, Columns: []string{"account_id", "event_id", "event_date"}})
 	if err != nil {
 		return nil, usagef("%v", err)
@@ -98,7 +97,7 @@ func findEvents(ctx context.Context, engine *duckdb.Engine, id string) ([]place,
 	return readPlaces(ctx, engine, "SELECT account_id, event_id, event_date FROM events WHERE starts_with(event_id, "+quoted+") ORDER BY event_id, account_id LIMIT 6")
 }
 
-func readPlaces(ctx context.Context, engine *duckdb.Engine, sql string) (list []place, err error) {
+func readPlaces(ctx context.Context, engine query.RangeEngine, sql string) (list []place, err error) {
 	rows, err := engine.Query(ctx, sql)
 	if err != nil {
 		return nil, err

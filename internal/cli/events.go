@@ -11,7 +11,6 @@ import (
 
 	"github.com/iamtrack/iamtrack/internal/app"
 	"github.com/iamtrack/iamtrack/internal/query"
-	"github.com/iamtrack/iamtrack/internal/query/duckdb"
 	"github.com/iamtrack/iamtrack/internal/render"
 )
 
@@ -133,7 +132,7 @@ func runEvents(ctx context.Context, e *env, f query.EventFilter) error {
 		return withHint(usagef("events: %v", err), hint)
 	}
 	e.debug("SQL: %s", text)
-	return e.asking(ctx, "events", func(_ *app.App, engine *duckdb.Engine, c *covered) error {
+	return e.asking(ctx, "events", func(_ *app.App, engine query.RangeEngine, c *covered) error {
 		rows, err := query.Events(ctx, engine, f)
 		if err != nil {
 			return fmt.Errorf("events: %w", err)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/iamtrack/iamtrack/internal/app"
 	"github.com/iamtrack/iamtrack/internal/event"
+	"github.com/iamtrack/iamtrack/internal/query"
 	"github.com/iamtrack/iamtrack/internal/query/duckdb"
 )
 
@@ -58,7 +59,7 @@ func (e *env) refresh(ctx context.Context, a *app.App) error {
 }
 
 // engine opens the SQL engine over an up-to-date lake.
-func (e *env) engine(ctx context.Context, a *app.App) (*duckdb.Engine, error) {
+func (e *env) engine(ctx context.Context, a *app.App) (query.RangeEngine, error) {
 	if err := e.refresh(ctx, a); err != nil {
 		return nil, err
 	}
@@ -79,9 +80,14 @@ func (e *env) engine(ctx context.Context, a *app.App) (*duckdb.Engine, error) {
 	return engine, err
 }
 
+// askingSQL is asking for statements that any engine takes.
+func (e *env) askingSQL(ctx context.Context, command string, f func(*app.App, query.Engine, *covered) error) error {
+	return e.asking(ctx, command, func(a *app.App, engine query.RangeEngine, c *covered) error { return f(a, engine, c) })
+}
+
 // asking opens the data directory and the engine, calls f and closes both. What
 // was collected is looked up before the data is.
-func (e *env) asking(ctx context.Context, command string, f func(*app.App, *duckdb.Engine, *covered) error) error {
+func (e *env) asking(ctx context.Context, command string, f func(*app.App, query.RangeEngine, *covered) error) error {
 	return e.with(ctx, command, false, func(a *app.App) (err error) {
 		c, err := e.readCovered(ctx, a)
 		if err != nil {

@@ -14,7 +14,6 @@ import (
 	"golang.org/x/term"
 
 	"github.com/iamtrack/iamtrack/internal/query"
-	"github.com/iamtrack/iamtrack/internal/query/duckdb"
 )
 
 const promptHelp = `A statement ends with ";" and may span lines; an empty line ends it too.
@@ -32,7 +31,7 @@ type lineReader interface {
 
 // prompt reads statements from a terminal and answers them, until its end. The
 // prompt itself is on standard error: standard output has answers only.
-func (e *env) prompt(ctx context.Context, stdin *os.File, engine *duckdb.Engine) error {
+func (e *env) prompt(ctx context.Context, stdin *os.File, engine query.Engine) error {
 	history, err := openHistory(e.config.DataDir)
 	if err != nil {
 		e.warn("no history: %v", err)

@@ -12,7 +12,6 @@ import (
 
 	"github.com/iamtrack/iamtrack/internal/app"
 	"github.com/iamtrack/iamtrack/internal/query"
-	"github.com/iamtrack/iamtrack/internal/query/duckdb"
 	"github.com/iamtrack/iamtrack/internal/render"
 )
 
@@ -184,7 +183,7 @@ func runQuery(ctx context.Context, e *env, o queryOptions, name string) error {
 	if e.since.IsZero() {
 		ifNone = fmt.Sprintf("this query looks back %s: --since asks for more, such as --since 2020-01-01", count(q.LookBackDays, "day"))
 	}
-	return e.asking(ctx, "query", func(_ *app.App, engine *duckdb.Engine, c *covered) error {
+	return e.askingSQL(ctx, "query", func(_ *app.App, engine query.Engine, c *covered) error {
 		rows, err := q.Run(ctx, engine, p)
 		if err != nil {
 			return fmt.Errorf("query %s: %w", q.Name, err)

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/iamtrack/iamtrack/internal/app"
-	"github.com/iamtrack/iamtrack/internal/query/duckdb"
+	"github.com/iamtrack/iamtrack/internal/query"
 )
 
 type sqlOptions struct {
@@ -80,7 +80,7 @@ func runSQL(ctx context.Context, e *env, o sqlOptions, text string) error {
 		if o.output != "" {
 			return usagef("-o goes with a statement")
 		}
-		return e.asking(ctx, "sql", func(_ *app.App, engine *duckdb.Engine, c *covered) error {
+		return e.askingSQL(ctx, "sql", func(_ *app.App, engine query.Engine, c *covered) error {
 			for _, line := range c.answer(e, question{}).lines { // once, not under each answer
 				e.say("missing: " + line)
 			}
@@ -94,7 +94,7 @@ func runSQL(ctx context.Context, e *env, o sqlOptions, text string) error {
 	if strings.TrimSpace(text) == "" {
 		return withHint(usagef("there is no statement"), "for example: `iamtrack sql \"SELECT event_name, count(*) FROM events GROUP BY 1\"`")
 	}
-	return e.asking(ctx, "sql", func(_ *app.App, engine *duckdb.Engine, c *covered) error {
+	return e.askingSQL(ctx, "sql", func(_ *app.App, engine query.Engine, c *covered) error {
 		return e.ask(ctx, engine, c.answer(e, question{}), text, o.output)
 	})
 }
@@ -111,7 +111,7 @@ func readStatement(r io.Reader) (string, error) {
 }
 
 // ask runs one statement and prints its rows. v may be nil.
-func (e *env) ask(ctx context.Context, engine *duckdb.Engine, v *answerCoverage, text, output string) error {
+func (e *env) ask(ctx context.Context, engine query.Engine, v *answerCoverage, text, output string) error {
 	limit := e.limit(1000)
 	if output != "" && e.flags.limit < 0 {
 		limit = 0

@@ -17,7 +17,6 @@ import (
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/lineage"
 	"github.com/iamtrack/iamtrack/internal/query"
-	"github.com/iamtrack/iamtrack/internal/query/duckdb"
 	"github.com/iamtrack/iamtrack/internal/render"
 	"github.com/iamtrack/iamtrack/internal/store"
 	"github.com/iamtrack/iamtrack/internal/story"
@@ -149,7 +148,7 @@ func runTimeline(ctx context.Context, e *env, o timelineOptions, text string) er
 			since = e.until.AddDate(0, 0, -timelineDays)
 		}
 	}
-	return e.asking(ctx, "timeline", func(a *app.App, engine *duckdb.Engine, c *covered) error {
+	return e.asking(ctx, "timeline", func(a *app.App, engine query.RangeEngine, c *covered) error {
 		teller := storyTeller(a, engine)
 		found, err := e.findPerson(ctx, teller, c, text)
 		if err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/iamtrack/iamtrack/internal/app"
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/lineage"
-	"github.com/iamtrack/iamtrack/internal/query/duckdb"
+	"github.com/iamtrack/iamtrack/internal/query"
 	"github.com/iamtrack/iamtrack/internal/render"
 	"github.com/iamtrack/iamtrack/internal/story"
 )
@@ -108,7 +108,7 @@ func runTrace(ctx context.Context, e *env, text string) error {
 	if strings.TrimSpace(text) == "" {
 		return withHint(usagef("there is nothing to trace"), "give an access key id, a session or an event id")
 	}
-	return e.asking(ctx, "trace", func(a *app.App, engine *duckdb.Engine, c *covered) error {
+	return e.asking(ctx, "trace", func(a *app.App, engine query.RangeEngine, c *covered) error {
 		found, err := storyTeller(a, engine).Trace(ctx, story.Search{Text: text, Range: story.Range{Since: e.since, Until: e.until}})
 		v := c.answer(e, question{since: e.since, until: e.until})
 		var nothing *story.ErrNothing

@@ -14,7 +14,6 @@ import (
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/lineage"
 	"github.com/iamtrack/iamtrack/internal/query"
-	"github.com/iamtrack/iamtrack/internal/query/duckdb"
 	"github.com/iamtrack/iamtrack/internal/render"
 	"github.com/iamtrack/iamtrack/internal/story"
 )
@@ -83,7 +82,7 @@ func placeFlags(cmd *cobra.Command, f *query.EventFilter) {
 }
 
 // storyTeller tells stories over what is stored.
-func storyTeller(a *app.App, engine *duckdb.Engine) *story.Teller {
+func storyTeller(a *app.App, engine query.RangeEngine) *story.Teller {
 	return story.New(engine, a.Lake, a.Store)
 }
 
@@ -138,7 +137,7 @@ func runWho(ctx context.Context, e *env, o whoOptions, text string) error {
 		return withHint(usagef("who: %v", err), "`iamtrack who --help` lists the flags")
 	}
 	q := story.Question{Subject: s, Range: story.Range{Since: e.since, Until: e.until}, Narrow: o.narrow, Limit: limit}
-	return e.asking(ctx, "who", func(a *app.App, engine *duckdb.Engine, c *covered) error {
+	return e.asking(ctx, "who", func(a *app.App, engine query.RangeEngine, c *covered) error {
 		teller := storyTeller(a, engine)
 		found, err := teller.Who(ctx, q)
 		if err == nil && len(found.Answers) == 0 && o.as == "" {
