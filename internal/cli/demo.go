@@ -366,7 +366,15 @@ func (d *demo) next(source string, alerts []rule.Alert) {
 	}
 	for i := range alerts {
 		if alerts[i].Severity == rule.Critical && alerts[i].SourceIP == source {
-			try("what happened, why it matters, what to do", "alerts", "show", alerts[i].ID)
+			try("what happened, who it was, why it matters, what to do", "alerts", "show", alerts[i].ID)
+			break
+		}
+	}
+	for i := range alerts {
+		a := &alerts[i]
+		if a.SourceIP == source && a.EventName == "CreateAccessKey" && a.Actor != "" && len(a.Targets) > 0 {
+			try("who made that key, and who used it", "who", a.Targets[0])
+			try("all that the person did, over all sessions and accounts", "timeline", a.Actor)
 			break
 		}
 	}
