@@ -42,6 +42,7 @@ type classifier struct {
 	date     event.Date
 	known    map[event.Key]known
 	lost     map[store.ConflictRef]bool // losers of this run of classify
+	beaten   map[event.Key]event.Event  // contents in the lake that are about to lose
 	tell     func(event.Key, Outcome)   // never nil
 	observer *lineage.Observer
 	result   classified
@@ -113,6 +114,30 @@ func (c *classifier) lookUp(ctx context.Context, events []event.Event) error {
 			if !ok || place.Version.Compare(have.version) > 0 {
 				c.known[k] = known{version: place.Version, at: inLake, date: place.Date, hot: have.hot}
 			}
+		}
+	}
+	return c.readBeaten(ctx, events)
+}
+
+// readBeaten reads, day by day, what greater contents are about to take the place
+// of: one at a time, thousands would each cost a pass over the keys of a day.
+func (c *classifier) readBeaten(ctx context.Context, events []event.Event) error {
+	days := map[event.Date]map[event.Key]bool{}
+	for i := range events {
+		k := events[i].Key()
+		have, ok := c.known[k]
+		if !ok || have.at != inLake || events[i].Version().Compare(have.version) <= 0 {
+			continue
+		}
+		if days[have.date] == nil {
+			days[have.date] = map[event.Key]bool{}
+		}
+		days[have.date][k] = true
+	}
+	c.beaten = map[event.Key]event.Event{}
+	for date, keys := range days {
+		if err := c.p.Lake.Pick(ctx, date, keys, func(e event.Event) { c.beaten[e.Key()] = e }); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -190,6 +215,9 @@ func (c *classifier) lose(e event.Event) {
 func (c *classifier) stored(ctx context.Context, key event.Key, have known) (event.Event, error) {
 	if have.at == inHot {
 		return c.p.Store.Event(ctx, key)
+	}
+	if e, ok := c.beaten[key]; ok {
+		return e, nil
 	}
 	return c.p.Lake.Event(ctx, key, have.date)
 }

@@ -6,8 +6,11 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/iamtrack/iamtrack/internal/collect"
 	"github.com/iamtrack/iamtrack/internal/event"
@@ -144,6 +147,52 @@ func TestLateLinks(t *testing.T) {
 		want[fmt.Sprint("u", i)], want[fmt.Sprint("l", i)] = fmt.Sprintf("ann > r%d/s", 100+i), "ann"
 	}
 	check()
+}
+
+// opened counts how often a lake's objects are opened.
+type opened struct {
+	lake.Bucket
+	times atomic.Int64
+}
+
+func (o *opened) Open(ctx context.Context, key string) (lake.Reader, error) {
+	o.times.Add(1)
+	return o.Bucket.Open(ctx, key)
+}
+
+// Many records that contradict stored ones on who was given a key: the greater
+// content of each counts, in any order, and they don't each cost a pass over the
+// day.
+func TestManyConflicts(t *testing.T) {
+	at := now.AddDate(0, 0, -100) // straight into the lake
+	var a, b, uses []map[string]any
+	for i := range 300 {
+		id := fmt.Sprint("l", i)
+		a = append(a, rec(id, at, func(r map[string]any) { issue(r, i) }))
+		b = append(b, rec(id, at, func(r map[string]any) { issue(r, i); inSession(r, 1000) }))
+		uses = append(uses, rec(fmt.Sprint("u", i), at, func(r map[string]any) { inSession(r, i) }))
+	}
+	both := make([]map[string]string, 2)
+	for i, parts := range [][][]map[string]any{{a, uses, b}, {b, uses, a}} {
+		bucket := &opened{Bucket: lake.OpenMem()}
+		p := pipelineOver(t, store.OpenMem(), bucket)
+		for _, part := range parts {
+			importLines(t, p, part...)
+		}
+		written(t, p, bucket)
+		both[i] = chains(t, p)
+		if n := bucket.times.Load(); n > 60 {
+			t.Errorf("%d files were opened for %d conflicts", n, len(a))
+		}
+	}
+	if diff := cmp.Diff(both[0], both[1]); diff != "" {
+		t.Error(diff)
+	}
+	for i := range a {
+		if issuer := both[0][fmt.Sprint("l", i)]; both[0][fmt.Sprint("u", i)] != fmt.Sprintf("%s > r%d/s", issuer, i) {
+			t.Fatalf("session %d: %q, issued by %q", i, both[0][fmt.Sprint("u", i)], issuer)
+		}
+	}
 }
 
 // A filter that drops what issued credentials cuts no chain.

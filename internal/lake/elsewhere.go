@@ -142,6 +142,30 @@ func mayContain(group parquet.RowGroup, column int, keys map[event.Key]bool) (ma
 	return false, nil
 }
 
+// Pick calls found for each event of the day that has one of the keys.
+func (l *Lake) Pick(ctx context.Context, date event.Date, keys map[event.Key]bool, found func(event.Event)) error {
+	const few = 16 // as many single events cost as much as reading a large day
+	if len(keys) > few {
+		for e, err := range l.Events(ctx, date) {
+			if err != nil {
+				return err
+			}
+			if keys[e.Key()] {
+				found(e)
+			}
+		}
+		return nil
+	}
+	for k := range keys {
+		e, err := l.Event(ctx, k, date)
+		if err != nil {
+			return err
+		}
+		found(e)
+	}
+	return nil
+}
+
 // Event returns the event of a key on a day; ErrNotFound if there is none.
 func (l *Lake) Event(ctx context.Context, key event.Key, date event.Date) (event.Event, error) {
 	var out event.Event
