@@ -53,11 +53,11 @@ stands apart. New is what the person hasn't done, or used, in all that is stored
 before; it is only said where the %d days before were collected without a gap.
 
 JSON is an object with actor, actor_kind, actor_account, since, until, count,
-denied, sessions, more (older entries were left out by --limit), novelty and
-coverage. A session has from, to, way, source_ip, account_id, regions, chain,
-certainty, reason, keys, new, count and entries; an entry first, last, event_name,
-event_source, outcome, error_code, target, read, count, new, alerts and events
-(the first ids).`, timelineDays, lookBackDays),
+denied, bearers (the users who had that name: id, first, last, count), sessions,
+more (older entries were left out by --limit), novelty and coverage. A session has
+from, to, way, source_ip, account_id, regions, chain, certainty, reason, keys, new,
+count and entries; an entry first, last, event_name, event_source, outcome,
+error_code, target, read, count, new, alerts and events (the first ids).`, timelineDays, lookBackDays),
 		Example: `  iamtrack timeline alice
   iamtrack timeline 'alice @ 111122223333' --since 30d --writes
   iamtrack timeline AKIAIOSFODNN7EXAMPLE --risky --format json`,
@@ -86,6 +86,7 @@ type timelineView struct {
 	Until   *time.Time    `json:"until"`
 	Count   int64         `json:"count"`
 	Denied  int64         `json:"denied"`
+	Bearers []bearerView  `json:"bearers"`
 	Session []sessionView `json:"sessions"`
 	More    bool          `json:"more"`
 	// Novelty says whether what is new is marked, or why not.
@@ -93,6 +94,13 @@ type timelineView struct {
 	Coverage *answerCoverage `json:"coverage"`
 
 	life story.Timeline
+}
+
+type bearerView struct {
+	ID    string    `json:"id"`
+	First time.Time `json:"first"`
+	Last  time.Time `json:"last"`
+	Count int64     `json:"count"`
 }
 
 type sessionView struct {
@@ -275,6 +283,10 @@ func viewTimeline(p story.Person, life story.Timeline, since, until time.Time) *
 		Count: life.Count, Denied: life.Denied, More: life.More, Session: []sessionView{}, life: life,
 	}
 	utc := func(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
+	v.Bearers = []bearerView{}
+	for _, b := range life.Bearers {
+		v.Bearers = append(v.Bearers, bearerView{b.ID, utc(b.First), utc(b.Last), b.Count})
+	}
 	for i := range life.Sessions {
 		s := &life.Sessions[i]
 		sv := sessionView{
@@ -376,6 +388,12 @@ func (e *env) timelineText(v *timelineView, found story.Found, names map[string]
 		sum += "; " + count(len(risks), "alert")
 	}
 	t.line(sum)
+	if n := len(v.Bearers); n > 1 {
+		t.line(e.paint(render.Yellow, count(n, "user")+" had that name in that time; not all of it need be by one person"))
+		for _, b := range v.Bearers {
+			t.line("  " + cut(b.ID, 80) + "  " + e.spanText(b.First.UnixMilli(), b.Last.UnixMilli()) + "  " + count(b.Count, "call"))
+		}
+	}
 	told := map[string]bool{}
 	for i := range v.life.Sessions {
 		e.sessionText(t, &v.life.Sessions[i], names, told, "")
@@ -387,10 +405,7 @@ func (e *env) timelineText(v *timelineView, found story.Found, names map[string]
 // alerts that were named already: some have many events. Events of the alert this
 // are marked; "" is none.
 func (e *env) sessionText(t *page, s *story.Session, names map[string]string, told map[string]bool, this string) {
-	head := e.timeText(s.From)
-	if s.To > s.From {
-		head += " – " + e.shortTime(s.To, s.From)
-	}
+	head := e.spanText(s.From, s.To)
 	parts := []string{s.Way}
 	if s.SourceIP != "" {
 		parts = append(parts, "from "+cut(s.SourceIP, 60))
@@ -415,19 +430,21 @@ func (e *env) sessionText(t *page, s *story.Session, names map[string]string, to
 		t.line("  " + e.certaintyText(s.Certainty, s.Reason))
 	}
 	lines := entryLines(s.Entries)
-	width := 0
-	for _, l := range lines {
+	width, clocks := 0, make([]string, len(lines))
+	indent := 0
+	for i, l := range lines {
 		width = max(width, min(uniseg.StringWidth(l.what), 44))
-	}
-	for _, l := range lines {
-		when := e.clock(l.first)
-		if to := e.clock(l.last); l.last-l.first >= 60_000 {
-			when += "–" + to[:5]
+		clocks[i] = e.clock(l.first)
+		if to := e.clock(l.last); to != clocks[i] {
+			clocks[i] += " – " + to
 		}
 		if e.day(l.first) != e.day(s.From) {
-			when = e.day(l.first)[5:] + " " + when
+			clocks[i] = e.day(l.first)[5:] + " " + clocks[i]
 		}
-		text := "  " + pad(when, 15) + l.what + strings.Repeat(" ", max(0, width-uniseg.StringWidth(l.what)))
+		indent = max(indent, uniseg.StringWidth(clocks[i])+2)
+	}
+	for i, l := range lines {
+		text := "  " + clocks[i] + strings.Repeat(" ", indent-uniseg.StringWidth(clocks[i])) + l.what + strings.Repeat(" ", max(0, width-uniseg.StringWidth(l.what)))
 		if l.outcome != event.OutcomeOK {
 			word := l.outcome
 			if l.code != "" && l.outcome == event.OutcomeFailed {
@@ -447,7 +464,7 @@ func (e *env) sessionText(t *page, s *story.Session, names map[string]string, to
 				continue
 			}
 			told[r.ID] = true
-			t.line(strings.Repeat(" ", 19) + e.paint(severityColour(r.Severity), r.Severity) + ": " + cut(r.Title, 80) + e.paint(render.Dim, "  alert "+r.ID))
+			t.line(strings.Repeat(" ", indent+4) + e.paint(severityColour(r.Severity), r.Severity) + ": " + cut(r.Title, 80) + e.paint(render.Dim, "  alert "+r.ID))
 		}
 	}
 }

@@ -287,11 +287,7 @@ func (e *env) nodeText(t *page, n *story.Node, first, rest string, names map[str
 	}
 	field("key", shortList(n.Keys, 3, 0))
 	if d := n.Did; d != nil {
-		span := e.timeText(d.First)
-		if d.Last > d.First {
-			span += " – " + e.shortTime(d.Last, d.First)
-		}
-		field("used", span+"  "+count(d.Count, "call")+"  from "+shortList(d.SourceIPs, 3, d.NotListed["source_ips"]))
+		field("used", e.spanText(d.First, d.Last)+"  "+count(d.Count, "call")+"  from "+shortList(d.SourceIPs, 3, d.NotListed["source_ips"]))
 		field("calls", shortList(callTexts(d.Calls, false), 5, d.NotListed["event_names"]))
 		for _, o := range []string{event.OutcomeDenied, event.OutcomeFailed} {
 			if list := callsOf(d.Calls, o); len(list) > 0 {

@@ -293,11 +293,7 @@ func (v *whoView) hints(e *env) []string {
 // whoBlock is one answer.
 func (e *env) whoBlock(t *page, a *whoAnswer, names map[string]string) {
 	t.line("  " + e.paint(render.Bold, cut(a.Actor, 80)) + "  " + e.kindText(a.Person(), names) + "  " + e.certaintyText(a.Certainty, a.Reason))
-	span := e.timeText(a.First.UnixMilli())
-	if a.Last.After(a.First) {
-		span += " – " + e.shortTime(a.Last.UnixMilli(), a.First.UnixMilli())
-	}
-	t.subfield("when", span)
+	t.subfield("when", e.spanText(a.First.UnixMilli(), a.Last.UnixMilli()))
 	t.subfield("calls", shortList(callTexts(a.Calls, false), 6, a.NotListed["event_names"]))
 	for _, o := range []string{event.OutcomeDenied, event.OutcomeFailed} {
 		if list := callsOf(a.Calls, o); len(list) > 0 {
@@ -457,6 +453,15 @@ func (e *env) certaintyText(certainty, reason string) string {
 		colour = render.Yellow
 	}
 	return e.paint(colour, cut(text, 240))
+}
+
+// spanText is a time, or from one to another.
+func (e *env) spanText(from, to int64) string {
+	text := e.timeText(from)
+	if e.timeText(to) != text {
+		text += " – " + e.shortTime(to, from)
+	}
+	return text
 }
 
 // shortTime leaves the day out when it is that of another time.

@@ -64,6 +64,18 @@ var personColumns = func() string {
   CASE WHEN ` + kinds + ` THEN CASE WHEN ` + far + ` THEN substr(actor, length(actor) - 11) ELSE account_id END ELSE '' END AS home`
 }()
 
+// nearForm is "NAME @ ACCOUNT", with the spaces or without.
+var nearForm = regexp.MustCompile(`^(.+?) ?@ ?([0-9]{12})$`)
+
+// home takes "NAME @ ACCOUNT" apart; ok is false for other texts.
+func home(text string) (name, account string, ok bool) {
+	m := nearForm.FindStringSubmatch(text)
+	if m == nil {
+		return "", "", false
+	}
+	return m[1], m[2], true
+}
+
 // Found is a person that may be meant, with what is stored of them.
 type Found struct {
 	Person
@@ -84,6 +96,16 @@ func (e *ErrMany) Error() string { return fmt.Sprintf("%d actors match %q", e.Al
 // that holds it), by "NAME @ ACCOUNT", by the ARN or the id of a user, or by an
 // access key. ok is false when nobody is; several are an *ErrMany.
 func (t *Teller) Find(ctx context.Context, text string) (found Found, ok bool, err error) {
+	if found, ok, err = t.find(ctx, text); ok || err != nil {
+		return found, ok, err
+	}
+	if name, account, near := home(text); near && name+abroad+account != text {
+		return t.find(ctx, name+abroad+account)
+	}
+	return found, ok, err
+}
+
+func (t *Teller) find(ctx context.Context, text string) (found Found, ok bool, err error) {
 	where, having, err := personCondition(text)
 	if err != nil {
 		return Found{}, false, err

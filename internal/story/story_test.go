@@ -202,6 +202,72 @@ func TestOnePersonInTwoAccounts(t *testing.T) {
 	}
 }
 
+// A name is found in the form of answers, with the account, and without its spaces;
+// and what a user did in sessions in other accounts counts as under the name.
+func TestNamesWithAccounts(t *testing.T) {
+	teller := tell(t,
+		call{at: "09:00:00", user: "alice", name: "AssumeRole", target: "999999999999/ops", gives: "ASIAEXAMPLEOPS000001"},
+		call{at: "09:01:00", account: "999999999999", role: "ops", key: "ASIAEXAMPLEOPS000001", name: "CreateUser", target: "eve"},
+		call{at: "09:02:00", account: "999999999999", user: "alice", name: "ListUsers", read: true},
+		call{at: "09:03:00", account: "999999999999", user: "malice", name: "ListUsers", read: true},
+	)
+	for _, text := range []string{"alice @ 111122223333", "alice@111122223333"} {
+		found, ok, err := teller.Find(t.Context(), text)
+		if err != nil || !ok || found.Account != "111122223333" || found.Count != 2 {
+			t.Errorf("%q: %+v, %v, %v", text, found, ok, err)
+		}
+	}
+	for _, c := range []struct{ text, as, want string }{
+		{"alice", story.AsName, "alice @ 111122223333 2, alice @ 999999999999 1"},
+		{"alice@111122223333", story.AsName, "alice @ 111122223333 2"},
+		{"alice", story.AsUser, "alice @ 111122223333 2, alice @ 999999999999 1"},
+		{"arn:aws:iam::111122223333:user/alice", story.AsARN, "alice @ 111122223333 2"},
+		{"arn:aws:iam::111122223333:user/alice", story.AsUser, "alice @ 111122223333 2"},
+	} {
+		s, err := story.As(c.text, c.as)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answers, err := teller.Who(t.Context(), story.Question{Subject: s})
+		var got []string
+		for i := range answers.Answers {
+			a := &answers.Answers[i]
+			got = append(got, fmt.Sprintf("%s %d", a.Person(), a.Count))
+		}
+		slices.Sort(got)
+		if err != nil || strings.Join(got, ", ") != c.want {
+			t.Errorf("%s %q: %v, %v, want %s", c.as, c.text, got, err, c.want)
+		}
+	}
+}
+
+// A user who was deleted, and another one of the name, are told apart.
+func TestBearersOfOneName(t *testing.T) {
+	teller := tell(t,
+		call{at: "09:00:00", user: "alice", id: "AIDAFIRST", name: "ListUsers", read: true},
+		call{at: "09:01:00", user: "alice", id: "AIDAFIRST", name: "ListUsers", read: true},
+		call{at: "19:01:00", user: "alice", id: "AIDASECOND", name: "ListUsers", read: true},
+	)
+	life, err := teller.Timeline(t.Context(), story.Life{Person: story.Person{Kind: event.KindIAMUser, Name: "alice", Account: "111122223333"}, Range: day})
+	if err != nil || len(life.Bearers) != 2 || life.Bearers[0].ID != "AIDAFIRST" || life.Bearers[0].Count != 2 || life.Bearers[1].First != day.Since.Add(19*time.Hour+time.Minute).UnixMilli() {
+		t.Errorf("%+v, %v", life.Bearers, err)
+	}
+}
+
+// Within a second a user is made before a key of theirs.
+func TestOrderWithinASecond(t *testing.T) {
+	teller := tell(t,
+		call{at: "09:00:00", user: "alice", name: "DeleteUser", target: "old"},
+		call{at: "09:00:00", user: "alice", name: "AttachUserPolicy", target: "eve"},
+		call{at: "09:00:00", user: "alice", name: "CreateAccessKey", target: "eve"},
+		call{at: "09:00:00", user: "alice", name: "CreateUser", target: "eve"},
+	)
+	life, err := teller.Timeline(t.Context(), story.Life{Person: story.Person{Kind: event.KindIAMUser, Name: "alice", Account: "111122223333"}, Range: day})
+	if want := "CreateUser×1, AttachUserPolicy×1, CreateAccessKey×1, DeleteUser×1"; err != nil || folded(&life.Sessions[0]) != want {
+		t.Errorf("%+v, %v", life, err)
+	}
+}
+
 // Whoever fails to sign in is known by the name that was typed, however often the
 // same user came in.
 func TestAtTheDoor(t *testing.T) {

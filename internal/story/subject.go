@@ -240,6 +240,7 @@ func (s Subject) relations(addresses []string) ([]relation, error) {
 	case AsUser:
 		s.thing(add, event.TargetUser, event.TargetIdentityCenterUser)
 		add(Was, query.EventFilter{Users: []string{s.name}, Accounts: s.accounts()})
+		asUser(&out[len(out)-1], s.name, s.arn.account, &firstErr)
 	case AsRole:
 		s.thing(add, event.TargetRole)
 		add(Was, query.EventFilter{Roles: []string{s.name}, Accounts: s.accounts()})
@@ -262,10 +263,20 @@ func (s Subject) relations(addresses []string) ([]relation, error) {
 			" OR strpos(request_parameters, " + end + ") > 0 OR strpos(request_parameters, " + quoted + ") > 0)"})
 	case AsARN:
 		s.ofARN(add, raw)
+		if kind, _, _ := strings.Cut(s.arn.resource, "/"); s.arn.service == "iam" && kind == event.TargetUser {
+			asUser(&out[len(out)-1], s.arn.name(), s.arn.account, &firstErr)
+		}
 	default:
+		if name, account, ok := home(s.Text); ok { // as answers show a name
+			add(Touched, query.EventFilter{Targets: []string{name}, Accounts: []string{account}})
+			add(Was, query.EventFilter{Actors: []string{name}, Accounts: []string{account}}, query.EventFilter{Actors: []string{name + abroad + account}},
+				query.EventFilter{Users: []string{name}, Accounts: []string{account}})
+			return out, firstErr
+		}
 		add(Touched, query.EventFilter{Targets: []string{s.Text}})
 		add(Was,
-			query.EventFilter{Actors: []string{s.Text}}, query.EventFilter{Users: []string{s.Text}},
+			// In records of other accounts names have an account, or a provider, too.
+			query.EventFilter{Actors: []string{s.Text, s.Text + abroad + "*"}}, query.EventFilter{Users: []string{s.Text}},
 			query.EventFilter{Roles: []string{s.Text}})
 		session, err := query.Literal(s.Text)
 		if err != nil {
@@ -282,6 +293,22 @@ func (s Subject) relations(addresses []string) ([]relation, error) {
 		}
 	}
 	return out, firstErr
+}
+
+// asUser adds what was done in sessions of an IAM user, in all accounts; account is
+// the user's, "" for any.
+func asUser(r *relation, name, account string, firstErr *error) {
+	filters := []query.EventFilter{{Actors: []string{name}}, {Actors: []string{name + abroad + "*"}}}
+	if account != "" {
+		filters = []query.EventFilter{{Actors: []string{name}, Accounts: []string{account}}, {Actors: []string{name + abroad + account}}}
+	}
+	for _, f := range filters {
+		conditions, err := f.Conditions()
+		if err != nil && *firstErr == nil {
+			*firstErr = err
+		}
+		r.condition += " OR (" + all(append(conditions, "actor_kind = '"+event.KindIAMUser+"'")) + ")"
+	}
 }
 
 // accounts are those of a subject that was given as ARN.

@@ -46,7 +46,23 @@ type Timeline struct {
 	Count    int64 // events, those that Limit leaves out too
 	Denied   int64
 	More     bool // entries were left out, the oldest
+	// Bearers are the users who had the person's name in that time, as far as
+	// records tell: AWS gives names anew, and Identity Center's are unique in one
+	// identity store only.
+	Bearers []Bearer
 }
+
+// Bearer is one of the users of a name.
+type Bearer struct {
+	// ID is the principal id of an IAM user; of a user of Identity Center the
+	// identity store's id, "/" and the user's.
+	ID          string
+	First, Last int64 // ms since the epoch
+	Count       int64 // records that show the id
+}
+
+// maxBearers bounds Timeline.Bearers.
+const maxBearers = 10
 
 // Session is what a person did from one place, in one way, without a pause of
 // more than an hour.
@@ -138,7 +154,40 @@ func (t *Teller) Timeline(ctx context.Context, l Life) (Timeline, error) {
 	if err := t.known(ctx, &out); err != nil {
 		return Timeline{}, err
 	}
+	if out.Bearers, err = t.bearers(ctx, &l, who); err != nil {
+		return Timeline{}, err
+	}
 	return out, t.mark(ctx, &l, who, &out)
+}
+
+// bearers finds whose name the person's is, the first seen first.
+func (t *Teller) bearers(ctx context.Context, l *Life, who string) ([]Bearer, error) {
+	var id, some string
+	switch l.Person.Kind {
+	case event.KindIAMUser:
+		id, some = "principal_id", "identity_type = 'IAMUser' AND starts_with(principal_id, 'AIDA')"
+	case event.KindIdentityCenter:
+		const behalf = "json_extract_scalar(rest, '$.userIdentity.onBehalfOf."
+		id, some = "concat("+behalf+"identityStoreArn'), '/', "+behalf+"userId'))", `strpos(rest, '"onBehalfOf"') > 0`
+	default:
+		return nil, nil
+	}
+	where, err := query.EventFilter{Since: l.Range.Since, Until: l.Range.Until}.Conditions()
+	if err != nil {
+		return nil, err
+	}
+	var out []Bearer
+	err = t.each(ctx, l.Range, "SELECT id, min(event_time), max(event_time), count(*) FROM (SELECT event_time, "+id+" AS id FROM events WHERE "+
+		all(append(where, who, some))+")\nWHERE id IS NOT NULL\nGROUP BY id\nORDER BY 2, 1\nLIMIT "+strconv.Itoa(maxBearers), func(r row) error {
+		b := Bearer{ID: r.text(0), First: r.ms(1), Last: r.ms(2), Count: r.int(3)}
+		if l.Person.Kind == event.KindIdentityCenter { // the store by its ARN
+			store, user := b.ID[:strings.LastIndexByte(b.ID, '/')], b.ID[strings.LastIndexByte(b.ID, '/'):]
+			b.ID = store[strings.LastIndexByte(store, '/')+1:] + user
+		}
+		out = append(out, b)
+		return nil
+	})
+	return out, err
 }
 
 // readSQL tells what changes nothing. Records from before 2018 don't say it; what
@@ -281,7 +330,7 @@ func (t *Teller) entries(ctx context.Context, l *Life, sql string) (Timeline, er
 		slices.Sort(s.Regions)
 		slices.Sort(s.Keys)
 		slices.SortStableFunc(s.Entries, func(a, b Entry) int {
-			return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(a.Last, b.Last), strings.Compare(a.Name, b.Name))
+			return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(tieOrder(a.Name), tieOrder(b.Name)), cmp.Compare(a.Last, b.Last), strings.Compare(a.Name, b.Name))
 		})
 		out.Sessions = append(out.Sessions, *s)
 	}
@@ -290,6 +339,27 @@ func (t *Teller) entries(ctx context.Context, l *Life, sql string) (Timeline, er
 			strings.Compare(a.SourceIP, b.SourceIP), strings.Compare(a.Way, b.Way))
 	})
 	return out, nil
+}
+
+// tieOrder is that of calls within one second, which is as exact as records are: what
+// makes a thing comes before what is done with it, and its end last.
+func tieOrder(name string) int {
+	verb, thing := name, ""
+	if len(name) > 6 {
+		verb, thing = name[:6], name[6:] // Create and Delete are as long
+	}
+	switch thing {
+	case "User", "Role", "Group", "Policy", "InstanceProfile", "Trail", "Key", "Bucket":
+	default:
+		return 0
+	}
+	switch verb {
+	case "Create":
+		return -1
+	case "Delete":
+		return 1
+	}
+	return 0
 }
 
 // atTheDoor is what doorSQL tells.

@@ -682,6 +682,9 @@ WHERE position <= ` + strconv.Itoa(maxReached) + "\nORDER BY node, position"
 		nodes[i].Reached = append(nodes[i].Reached, Reach{
 			EventName: r.text(1), TargetKind: r.text(2), Target: r.text(3), Key: r.text(4), AccountID: r.text(5), EventID: at.Key.EventID, First: r.ms(7), Count: r.int(8),
 		})
+		slices.SortStableFunc(nodes[i].Reached, func(a, b Reach) int {
+			return cmp.Or(cmp.Compare(a.First, b.First), cmp.Compare(tieOrder(a.EventName), tieOrder(b.EventName)))
+		})
 		return nil
 	})
 }
