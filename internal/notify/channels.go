@@ -22,8 +22,9 @@ const (
 	discordLimit = 1900
 	// Slack API, "Truncating content": 4,000 characters recommended.
 	slackLimit = 3500
-	// Microsoft Teams, "Limits and specifications": 28 KB for a message.
-	teamsLimit = 16_000
+	// Microsoft Teams, "Limits and specifications": 28 KB for a message, of which
+	// some is for what is around the lines.
+	teamsLimit = 26_000
 	// ntfy documentation, "Limitations": 4,096 bytes; what is longer becomes a file.
 	ntfyLimit = 3900
 	// Amazon SNS API Reference, "Publish": 256 KiB; this much a person reads.
@@ -82,7 +83,7 @@ func (n *Notifier) open(c Channel) (*target, error) {
 	case "teams":
 		var u *url.URL
 		if u, err = webURL(c.URL); err == nil {
-			t.limit, t.sender = teamsLimit, &teams{url: u, client: n.o.HTTP}
+			t.style, t.limit, t.sender = teamsStyle, teamsLimit, &teams{url: u, client: n.o.HTTP}
 		}
 	case "sns":
 		if !topicARN.MatchString(c.TopicARN) {

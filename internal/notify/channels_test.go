@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/iamtrack/iamtrack/internal/rule"
 	"github.com/iamtrack/iamtrack/internal/store"
 )
 
@@ -541,3 +542,34 @@ func TestRedact(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What goes to a service is within its limit as it's sent, not only its text:
+// JSON has six bytes for one angle bracket, and a frame around each line.
+func TestTeamsBodyFits(t *testing.T) {
+	for _, text := range nasty {
+		w := newWorld()
+		to := every["teams"]
+		var alerts []rule.Alert
+		for i := range to.most() {
+			alerts = append(alerts, hostile(w, i, strings.Repeat(text, 3)))
+		}
+		w.record(t, alerts...)
+		out := compose(t, w, to, KindGroup, alerts...)
+		var body []byte
+		client := &http.Client{Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+			body = must[[]byte](t)(io.ReadAll(r.Body))
+			return &http.Response{StatusCode: http.StatusAccepted, Body: http.NoBody}, nil
+		})}
+		u := must[*url.URL](t)(url.Parse("https://teams.example/x"))
+		if err := (&teams{url: u, client: client}).send(t.Context(), out); err != nil {
+			t.Fatal(err)
+		}
+		if len(body) > 28_000 {
+			t.Errorf("%.20q: %d bytes", text, len(body))
+		}
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

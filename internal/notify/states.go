@@ -246,8 +246,13 @@ func (o *outgoing) aboutSilence() error {
 	return nil
 }
 
-// gapLines is how many gaps a message names one by one.
-const gapLines = 12
+// gapLines is how many gaps a message names one by one, and gapData how many in
+// JSON, where each may take two kilobytes: a denial in all regions of a large
+// organization makes thousands.
+const (
+	gapLines = 12
+	gapData  = 100
+)
 
 func (o *outgoing) aboutGaps() error {
 	var gaps []Gap
@@ -257,7 +262,7 @@ func (o *outgoing) aboutGaps() error {
 	o.notice = &notice{
 		label: "Not collected: " + plural(len(gaps), "gap") + " in the history", severity: rule.High,
 		fields: []field{{label: "Message", value: o.ID, own: true}},
-		data:   gaps, command: "See: " + o.n.o.Command("status"),
+		data:   gaps[:min(gapData, len(gaps))], command: "See: " + o.n.o.Command("status"),
 	}
 	for _, g := range gaps[:min(gapLines, len(gaps))] {
 		o.lines = append(o.lines, fmt.Sprintf("%s %s %s: %s: %s", o.account(g.AccountID), g.Region, strings.TrimSuffix(g.Source, ".amazonaws.com"),

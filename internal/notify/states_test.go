@@ -2,6 +2,9 @@ package notify
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 )
@@ -105,6 +108,27 @@ func TestGapThatGoesOn(t *testing.T) {
 	run("another time", asleep)
 	w.advance(5 * time.Minute)
 	run("and still", asleep, "gap 0")
+}
+
+// However many gaps there are, the message about them fits each channel.
+func TestManyGaps(t *testing.T) {
+	w := newWorld()
+	n := w.notifier(Options{}, nil)
+	var gaps []Gap
+	for i := range 2000 {
+		gaps = append(gaps, Gap{AccountID: fmt.Sprintf("%012d", i/50), Region: fmt.Sprintf("xx-region-%d", i%32), Source: "sts.amazonaws.com",
+			From: w.now().Add(-9 * time.Hour), To: w.now(), Reason: "denied: " + strings.Repeat("ü<", 200)})
+	}
+	for name, to := range every {
+		m := message(&to, KindGap, nil, string(must[[]byte](t)(json.Marshal(gaps))), w.now())
+		out := must[*outgoing](t)(n.compose(t.Context(), &to, &m))
+		if wrong := check(name, to, out); wrong != "" {
+			t.Errorf("%s: %s", name, wrong)
+		}
+		if text := must[[]byte](t)(out.json()); len(text) > jsonLimit || !strings.Contains(string(text), "2000 gaps") {
+			t.Errorf("%s: %d bytes of JSON, %.200s", name, len(text), text)
+		}
+	}
 }
 
 func TestSummary(t *testing.T) {

@@ -31,6 +31,8 @@ var (
 	// plainStyle is for mail and such, where programs make links of what looks
 	// like one.
 	plainStyle = style{value: defang, own: same, size: bytesOf, line: plainLine}
+	// teamsStyle counts what its lines take in the JSON of a card.
+	teamsStyle = style{value: defang, own: same, size: cardSize, line: plainLine}
 	// markdownStyle is for chats that know Markdown, or may: values are code, in
 	// which nothing is markup, a mention or a link.
 	markdownStyle = style{value: func(s string) string { return code(angles.Replace(defang(s))) }, own: same, size: utf8.RuneCountInString,

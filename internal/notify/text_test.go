@@ -17,7 +17,7 @@ import (
 
 // every are all languages and limits that channels have.
 var every = map[string]target{
-	"terminal": {style: terminalStyle, limit: plainLimit}, "mail": {style: plainStyle, limit: plainLimit}, "teams": {style: plainStyle, limit: teamsLimit},
+	"terminal": {style: terminalStyle, limit: plainLimit}, "mail": {style: plainStyle, limit: plainLimit}, "teams": {style: teamsStyle, limit: teamsLimit},
 	"sns": {style: plainStyle, limit: snsLimit}, "ntfy": {style: plainStyle, limit: ntfyLimit}, "slack": {style: slackStyle, limit: slackLimit},
 	"discord": {style: markdownStyle, limit: discordLimit}, "telegram": {style: telegramStyle, limit: telegramLimit},
 	"shoutrrr": {style: markdownStyle, limit: otherLimit},

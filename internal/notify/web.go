@@ -103,20 +103,11 @@ type teams struct {
 }
 
 func (t *teams) send(ctx context.Context, m *outgoing) error {
-	type run struct {
-		Type   string `json:"type"`
-		Text   string `json:"text"`
-		Weight string `json:"weight,omitempty"`
-	}
-	type block struct {
-		Type    string `json:"type"`
-		Inlines []run  `json:"inlines"`
-	}
-	card := []block{{"RichTextBlock", []run{{"TextRun", m.subject, "Bolder"}}}}
+	card := []cardBlock{cardLine(m.subject, "Bolder")}
 	for line := range strings.SplitSeq(m.text, "\n") {
-		card = append(card, block{"RichTextBlock", []run{{"TextRun", line, ""}}})
+		card = append(card, cardLine(line, ""))
 	}
-	body, err := json.Marshal(map[string]any{
+	body, err := cardJSON(map[string]any{
 		"type": "message",
 		"attachments": []any{map[string]any{
 			"contentType": "application/vnd.microsoft.card.adaptive",
@@ -129,6 +120,40 @@ func (t *teams) send(ctx context.Context, m *outgoing) error {
 		return err
 	}
 	return post(ctx, t.client, t.url, nil, body)
+}
+
+type cardRun struct {
+	Type   string `json:"type"`
+	Text   string `json:"text"`
+	Weight string `json:"weight,omitempty"`
+}
+
+type cardBlock struct {
+	Type    string    `json:"type"`
+	Inlines []cardRun `json:"inlines"`
+}
+
+func cardLine(text, weight string) cardBlock {
+	return cardBlock{"RichTextBlock", []cardRun{{"TextRun", text, weight}}}
+}
+
+// cardJSON leaves angle brackets as they are, which would take six bytes each: no
+// browser reads this as a page.
+func cardJSON(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return b.Bytes(), err
+}
+
+// cardSize is how many bytes the lines of a text take in a card.
+func cardSize(text string) (n int) {
+	for line := range strings.SplitSeq(text, "\n") {
+		block, _ := cardJSON(cardLine(line, "Bolder")) // strings can always be written
+		n += len(block)                                // its line end is where the comma will be
+	}
+	return n
 }
 
 // sns publishes to a topic, with attributes to filter subscriptions by.
