@@ -177,6 +177,9 @@ func TestBucket(t *testing.T) {
 		if days["iam.amazonaws.com"] < 7 || days["sts.amazonaws.com"] < 7 {
 			t.Errorf("verified, at most: %v days of %d streams", days, len(status.Streams))
 		}
+		if out, stderr, code := command(there, "status", "--format", "table"); code != 0 || !strings.Contains(out, "verified, not collected") {
+			t.Errorf("exit code %d, and people are not told what is verified:\n%s%s", code, out, stderr)
+		}
 		log := firstLog(t, trail)
 		if err := os.Rename(log, log+".away"); err != nil {
 			t.Fatal(err)

@@ -24,6 +24,7 @@ import (
 // it claims is there then.
 type covered struct {
 	ledgers []*coverage.Ledger // of streams that were ever collected
+	proven  []*coverage.Ledger // of those that weren't, and of which a trail proves something
 	names   map[string]string  // of accounts, by id
 	unread  []string           // accounts that collection was to read, and never has
 }
@@ -42,11 +43,17 @@ func (e *env) readCovered(ctx context.Context, a *app.App) (*covered, error) {
 		return nil, err
 	}
 	// A trail may have proven a stream that no run has read: it promises nothing.
-	ledgers = slices.DeleteFunc(ledgers, func(l *coverage.Ledger) bool { return l.Began == 0 })
+	var proven []*coverage.Ledger
+	ledgers = slices.DeleteFunc(ledgers, func(l *coverage.Ledger) bool {
+		if l.Began == 0 && l.Newest() != 0 {
+			proven = append(proven, l)
+		}
+		return l.Began == 0
+	})
 	for _, l := range ledgers {
 		l.Expire(e.now().Unix()) // what CloudTrail dropped since the last run
 	}
-	return &covered{ledgers, accountNames(list), unreadAccounts(list, ledgers)}, nil
+	return &covered{ledgers, proven, accountNames(list), unreadAccounts(list, ledgers)}, nil
 }
 
 func accountNames(list []store.AccountName) map[string]string {

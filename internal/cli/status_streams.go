@@ -26,20 +26,34 @@ type streamsRow struct {
 	provisional int64 // from when on it is only collected; 0: nowhere
 	verified    bool
 	complete    bool // without gaps
+	proven      bool // by a trail alone: never collected
+	parts       bool // of what is proven: with times between that are not
 }
 
-// statusStreams writes the part of status about collection; nothing when nothing
-// was ever collected.
+// statusStreams writes the part of status about collection, and what trails prove;
+// nothing when there is neither.
 func (e *env) statusStreams(t *page, c *covered) {
-	if len(c.ledgers) == 0 && len(c.unread) == 0 {
+	if len(c.ledgers) == 0 && len(c.unread) == 0 && len(c.proven) == 0 {
 		return
 	}
 	t.heading("Coverage")
-	if len(c.ledgers) == 0 {
-		e.statusGaps(t, c)
-		return
+	rows := append(e.streamsRows(c.ledgers), e.streamsRows(c.proven)...)
+	if len(rows) > 0 {
+		e.streamsTable(t, c, rows)
 	}
-	rows := e.streamsRows(c)
+	e.statusGaps(t, c)
+	e.statusErrors(t, c)
+	e.statusEnded(t, c)
+	var late, latest int64
+	for _, l := range c.ledgers {
+		late, latest = late+l.Late, max(latest, l.LateMax)
+	}
+	if late > 0 {
+		t.field("late", fmt.Sprintf("%s came after their time had been read, the latest by %s or more", count(late, "event"), lagText(latest)))
+	}
+}
+
+func (e *env) streamsTable(t *page, c *covered, rows []streamsRow) {
 	var b strings.Builder
 	p := render.New(&b, []render.Column{
 		{Name: "account", Whole: true}, {Name: "region"}, {Name: "streams"}, {Name: "covered from"}, {Name: "to"}, {Name: "lag"}, {Name: "level"},
@@ -50,6 +64,10 @@ func (e *env) statusStreams(t *page, c *covered) {
 		if r.to != 0 {
 			values[3], values[4], values[5] = minute(r.from), minute(r.to), lagText(e.now().Unix()-r.to)
 			switch {
+			case r.parts:
+				values[6] = "verified in parts, not collected"
+			case r.proven:
+				values[6] = "verified, not collected"
 			case r.verified:
 				values[6] = "verified"
 			case r.provisional > r.from:
@@ -71,23 +89,13 @@ func (e *env) statusStreams(t *page, c *covered) {
 	if more := len(rows) - maxStatusRows; more > 0 {
 		t.line("  and " + count(more, "more row") + ": --format json has all")
 	}
-	e.statusGaps(t, c)
-	e.statusErrors(t, c)
-	e.statusEnded(t, c)
-	var late, latest int64
-	for _, l := range c.ledgers {
-		late, latest = late+l.Late, max(latest, l.LateMax)
-	}
-	if late > 0 {
-		t.field("late", fmt.Sprintf("%s came after their time had been read, the latest by %s or more", count(late, "event"), lagText(latest)))
-	}
 }
 
 // streamsRows sums streams up by account and region; regions of an account that
 // lack nothing share a row when there are more than three.
-func (e *env) streamsRows(c *covered) []streamsRow {
+func (e *env) streamsRows(ledgers []*coverage.Ledger) []streamsRow {
 	var rows []streamsRow
-	for _, l := range c.ledgers { // by account, then region
+	for _, l := range ledgers { // by account, then region
 		if l.Ended != 0 {
 			continue // statusEnded tells of it
 		}
@@ -123,10 +131,13 @@ func (e *env) streamsRows(c *covered) []streamsRow {
 
 func (e *env) streamsRow(l *coverage.Ledger) streamsRow {
 	r := streamsRow{account: l.Stream.AccountID, regions: []string{l.Stream.Region}, streams: 1}
-	promised := l.Promised()
-	r.complete = len(e.streamGaps(l)) == 0
-	r.verified = l.Level(promised) == coverage.Verified
 	all := l.Covered(coverage.Span{From: math.MinInt64, To: math.MaxInt64})
+	if l.Began == 0 {
+		r.proven, r.parts, r.complete = true, len(all) > 1, true
+	} else {
+		r.complete = len(e.streamGaps(l)) == 0
+		r.verified = l.Level(l.Promised()) == coverage.Verified
+	}
 	if len(all) == 0 {
 		return r
 	}
@@ -148,6 +159,7 @@ func (r *streamsRow) join(o streamsRow) {
 	r.streams += o.streams
 	r.complete = r.complete && o.complete
 	r.verified = r.verified && o.verified
+	r.parts = r.parts || o.parts
 	for _, region := range o.regions {
 		if !slices.Contains(r.regions, region) {
 			r.regions = append(r.regions, region)
