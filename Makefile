@@ -26,7 +26,7 @@ test: ## vet, and run all tests (the race detector where goroutines meet)
 test-matrix: ## collection under each pair of faults in ten worlds, and killed in ten (half an hour)
 	IAMTRACK_TEST_MATRIX=10 $(GO) test -count=1 -timeout 2h -v -run 'TestFaultsInManyWorlds|TestKilled|TestTwoProcesses' ./internal/lookup
 
-test-integration: build ## use the lake and the simulated account with other tools (needs Python 3; installs them by version)
+test-integration: build ## use real servers and other tools (needs Python 3 and Java 17; installs all else by version)
 	./test/integration/run
 	./test/integration/sdk/run
 

@@ -12,7 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -237,24 +236,6 @@ func compileTrino(ctx context.Context, dir string) error {
 	return os.WriteFile(filepath.Join(plugin, "iamtrack-plugin.jar"), jar.Bytes(), 0o644)
 }
 
-// moduleRoot is the folder of go.mod.
-func moduleRoot() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir, nil
-		}
-		parent := filepath.Dir(dir)
-		if parent == dir {
-			return "", errors.New("no go.mod in this folder or one above it")
-		}
-		dir = parent
-	}
-}
-
 // startTrino starts a server that is installed in dir, with its files in work, and
 // waits until it answers.
 func startTrino(ctx context.Context, dir, work, glue string, o TrinoOptions) (*TrinoServer, func(), error) {
@@ -313,11 +294,14 @@ func startTrino(ctx context.Context, dir, work, glue string, o TrinoOptions) (*T
 	if err := cmd.Start(); err != nil {
 		return nil, nil, err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
+	ended, gone := make(chan error, 1), make(chan struct{})
+	go func() {
+		ended <- cmd.Wait()
+		close(gone)
+	}()
 	stop := func() {
 		_ = cmd.Process.Kill() // it has nothing to save
-		_ = <-ended            // it was killed
+		<-gone
 	}
 	limit := time.After(3 * time.Minute)
 	for {
@@ -335,16 +319,6 @@ func startTrino(ctx context.Context, dir, work, glue string, o TrinoOptions) (*T
 	}
 }
 
-// freePort is one that nobody listens on.
-func freePort(ctx context.Context) (string, error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	return port, errors.Join(err, l.Close())
-}
-
 // properties writes a Java properties file.
 func properties(path string, values map[string]string) error {
 	var b strings.Builder
@@ -352,13 +326,4 @@ func properties(path string, values map[string]string) error {
 		b.WriteString(k + "=" + v + "\n")
 	}
 	return os.WriteFile(path, []byte(b.String()), 0o600)
-}
-
-// tail is the end of a log.
-func tail(path string) string {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return err.Error()
-	}
-	return string(data[max(0, len(data)-4000):])
 }
