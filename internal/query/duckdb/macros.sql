@@ -5,11 +5,12 @@
 CREATE MACRO json_extract_scalar(j, p) AS CASE WHEN j IS NULL OR NOT json_valid(j) OR json_type(j, p) IN ('OBJECT', 'ARRAY') THEN NULL ELSE json_extract_string(j, p) END;
 CREATE MACRO json_parse(j) AS CAST(j AS JSON);
 CREATE MACRO json_format(j) AS CAST(j AS VARCHAR);
-CREATE MACRO json_size(j, p) AS CASE json_type(j, p) WHEN 'ARRAY' THEN CAST(json_array_length(j, p) AS BIGINT) WHEN 'OBJECT' THEN len(json_keys(j, p)) ELSE 0 END;
+CREATE MACRO json_size(j, p) AS CASE WHEN j IS NULL OR NOT json_valid(j) OR json_type(j, p) IS NULL THEN NULL WHEN json_type(j, p) = 'ARRAY' THEN CAST(json_array_length(j, p) AS BIGINT) WHEN json_type(j, p) = 'OBJECT' THEN len(json_keys(j, p)) ELSE 0 END;
 
--- Text.
+-- Text. A part that isn't there is NULL; DuckDB's own split_part says ''.
+CREATE MACRO split_part(s, d, n) AS string_split(s, d)[n];
 CREATE MACRO regexp_like(s, p) AS regexp_matches(s, p);
-CREATE MACRO url_extract_host(u) AS NULLIF(regexp_extract(u, '^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?([^/?#:]*)', 1), '');
+CREATE MACRO url_extract_host(u) AS regexp_extract(u, '^[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#@]*@)?([^/?#:]*)', 1);
 CREATE MACRO levenshtein_distance(a, b) AS levenshtein(a, b);
 
 -- Counting. Both estimate; the estimates of two engines differ.
@@ -18,7 +19,7 @@ CREATE MACRO approx_distinct(x) AS approx_count_distinct(x);
 -- Time. Trino's date_diff counts whole units between two instants; DuckDB's own
 -- (still there as datediff) counts the boundaries crossed.
 CREATE MACRO date_diff(unit, a, b) AS date_sub(unit, a, b);
-CREATE MACRO from_unixtime(s) AS make_timestamp(CAST(s * 1000000 AS BIGINT));
+CREATE MACRO from_unixtime(s) AS make_timestamp(CAST(CAST(s AS DOUBLE) * 1000000 AS BIGINT));
 CREATE MACRO to_unixtime(t) AS epoch(t);
 CREATE MACRO from_iso8601_timestamp(s) AS CAST(CAST(s AS TIMESTAMPTZ) AS TIMESTAMP);
 CREATE MACRO from_iso8601_date(s) AS CAST(s AS DATE);
