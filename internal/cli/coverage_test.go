@@ -139,6 +139,9 @@ func TestOneHourMissing(t *testing.T) {
 		"query, baseline":      {[]string{"query", "new_actors", "--since", "2026-11-22"}, nil, true}, // what is new rests on the time before
 		"query without rows":   {[]string{"query", "sso_account_assignments"}, []string{"query", "sso_account_assignments", "--since", "2026-11-21T11:00:00Z"}, true},
 		"sql":                  {[]string{"sql", "SELECT 1 AS one"}, nil, true},
+		"who":                  {[]string{"who", "CreateUser"}, nil, false}, // on whom sts tells
+		"timeline":             {[]string{"timeline", "alice"}, []string{"timeline", "alice", "--until", "2026-11-21T10:00:00Z"}, false},
+		"trace":                {[]string{"trace", "AKIAEXAMPLEALICE0001"}, nil, false},
 		"export":               {[]string{"export"}, nil, false},
 		"status":               {[]string{"status"}, nil, false},
 	}

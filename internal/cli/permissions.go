@@ -17,6 +17,7 @@ import (
 
 type permissionsOptions struct {
 	command   string
+	known     bool   // as a command, whether or not it asks AWS
 	path      string // s3://…
 	document  string
 	principal string
@@ -58,8 +59,9 @@ first is denied: one of them is enough, and none when the regions are named
   iamtrack permissions import s3://my-trail --kms-key arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab`,
 		ValidArgs: permission.Commands(),
 		Args:      argCount(1, 2, "a command: "+strings.Join(permission.Commands(), ", ")),
-		RunE: func(_ *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			o.command = args[0]
+			o.known = slices.ContainsFunc(cmd.Root().Commands(), func(c *cobra.Command) bool { return c.Name() == o.command })
 			if len(args) > 1 {
 				o.path = args[1]
 			}
@@ -80,6 +82,9 @@ first is denied: one of them is enough, and none when the regions are named
 
 func runPermissions(e *env, o permissionsOptions) error {
 	if !slices.Contains(permission.Commands(), o.command) {
+		if o.known {
+			return withHint(usagef("%s asks AWS for nothing: no permission is needed", o.command), "those that ask AWS are "+strings.Join(permission.Commands(), ", "))
+		}
 		return unknown("command", o.command, permission.Commands(), "those that ask AWS are "+strings.Join(permission.Commands(), ", "))
 	}
 	if (o.principal != "" || o.external != "") != (o.document == documentTrust) || o.document == documentTrust && o.principal == "" {

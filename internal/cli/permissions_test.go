@@ -257,7 +257,7 @@ func TestPermissionsUsage(t *testing.T) {
 	for args, want := range map[string]string{
 		"":                         "needs a command",
 		"colect":                   "did you mean collect?",
-		"events":                   `unknown command "events"`,
+		"events":                   "events asks AWS for nothing: no permission is needed",
 		"import":                   "import asks AWS for nothing with these settings",
 		"import /tmp":              "no place in S3",
 		"collect s3://x/":          "collect reads nothing from S3",
