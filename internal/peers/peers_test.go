@@ -16,18 +16,10 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
 )
-
-func s3Client(url string) *s3.Client {
-	return s3.New(s3.Options{
-		BaseEndpoint: aws.String(url), Region: Region, UsePathStyle: true, RetryMaxAttempts: 1,
-		Credentials: credentials.NewStaticCredentialsProvider(AccessKeyID, SecretAccessKey, ""),
-	})
-}
 
 func codeOf(err error) string {
 	var api smithy.APIError
@@ -41,11 +33,17 @@ func codeOf(err error) string {
 // every test over it would say nothing.
 func TestS3HasConditionsAndRanges(t *testing.T) {
 	ctx := t.Context()
-	c := s3Client(S3(t))
-	bucket, key := aws.String("lake"), aws.String("a/b")
-	if _, err := c.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: bucket}); err != nil {
-		t.Fatal(err)
+	url := S3(t)
+	for name, versions := range map[string]bool{"versions": true, "no-versions": false} {
+		t.Run(name, func(t *testing.T) {
+			S3Bucket(t, url, name, versions)
+			hasConditionsAndRanges(ctx, t, s3Client(url), aws.String(name), versions)
+		})
 	}
+}
+
+func hasConditionsAndRanges(ctx context.Context, t *testing.T, c *s3.Client, bucket *string, versions bool) {
+	key := aws.String("a/b")
 	put := func(content, ifMatch, ifNone string) (string, error) {
 		in := &s3.PutObjectInput{Bucket: bucket, Key: key, Body: strings.NewReader(content)}
 		if ifMatch != "" {
@@ -83,6 +81,9 @@ func TestS3HasConditionsAndRanges(t *testing.T) {
 	}
 	if _, err := c.GetObject(ctx, &s3.GetObjectInput{Bucket: bucket, Key: key, Range: aws.String("bytes=2-4"), IfMatch: aws.String(first)}); codeOf(err) != "PreconditionFailed" {
 		t.Errorf("a range of the version that is gone: %v", err)
+	}
+	if old, err := c.ListObjectVersions(ctx, &s3.ListObjectVersionsInput{Bucket: bucket}); err != nil || (len(old.Versions) == 2) != versions {
+		t.Errorf("versions %v: %v, %v", versions, old, err)
 	}
 	complete := func(ifMatch string) (string, error) {
 		up, err := c.CreateMultipartUpload(ctx, &s3.CreateMultipartUploadInput{Bucket: bucket, Key: key})

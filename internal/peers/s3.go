@@ -10,6 +10,11 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 )
 
 // versitygwMod and versitygwSum pin versitygw and all that it is made of.
@@ -44,10 +49,35 @@ func S3(tb testing.TB) string {
 	if err != nil {
 		tb.Fatalf("install versitygw: %v", err)
 	}
-	objects := tb.TempDir()
+	objects, versions := tb.TempDir(), tb.TempDir()
 	return serve(tb, "versitygw", time.Minute, func(port string) *exec.Cmd {
-		cmd := exec.Command(filepath.Join(dir, "versitygw"), "--port", "127.0.0.1:"+port, "posix", objects) //nolint:noctx // it ends with the test
+		cmd := exec.Command(filepath.Join(dir, "versitygw"), "--port", "127.0.0.1:"+port, "--quiet", "posix", "--versioning-dir", versions, objects) //nolint:noctx // it ends with the test
 		cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+AccessKeyID, "ROOT_SECRET_KEY="+SecretAccessKey, "VGW_REGION="+Region)
 		return cmd
+	})
+}
+
+// S3Bucket makes a bucket at the URL that S3 returned; it may keep versions.
+func S3Bucket(tb testing.TB, url, name string, versions bool) {
+	tb.Helper()
+	c := s3Client(url)
+	if _, err := c.CreateBucket(tb.Context(), &s3.CreateBucketInput{Bucket: aws.String(name)}); err != nil {
+		tb.Fatalf("make the bucket %s: %v", name, err)
+	}
+	if !versions {
+		return
+	}
+	_, err := c.PutBucketVersioning(tb.Context(), &s3.PutBucketVersioningInput{
+		Bucket: aws.String(name), VersioningConfiguration: &types.VersioningConfiguration{Status: types.BucketVersioningStatusEnabled},
+	})
+	if err != nil {
+		tb.Fatalf("let the bucket %s keep versions: %v", name, err)
+	}
+}
+
+func s3Client(url string) *s3.Client {
+	return s3.New(s3.Options{
+		BaseEndpoint: aws.String(url), Region: Region, UsePathStyle: true, RetryMaxAttempts: 1,
+		Credentials: credentials.NewStaticCredentialsProvider(AccessKeyID, SecretAccessKey, ""),
 	})
 }
