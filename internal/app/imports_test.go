@@ -30,6 +30,7 @@ var allowed = map[string][]string{
 	"internal/lake":         {"internal/event", "internal/fault", "internal/together"},
 	"internal/lake/s3lake":  {"internal/awsapi", "internal/lake"},
 	"internal/store":        {"internal/coverage", "internal/event", "internal/fault", "internal/lineage", "internal/rule", "internal/together"},
+	"internal/store/dynamo": {"internal/awsapi", "internal/coverage", "internal/event", "internal/fault", "internal/lineage", "internal/rule", "internal/store"},
 	"internal/query":        {"internal/event"},
 	"internal/query/duckdb": {"internal/event", "internal/lake", "internal/query"},
 	"internal/query/athena": {"internal/awsapi", "internal/event", "internal/query"},

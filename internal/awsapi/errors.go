@@ -181,7 +181,8 @@ func codeOf(err error) string {
 var codes = map[string]Kind{
 	"ThrottlingException": Throttled, "Throttling": Throttled, "ThrottledException": Throttled, "RequestThrottled": Throttled,
 	"RequestThrottledException": Throttled, "RequestLimitExceeded": Throttled, "TooManyRequestsException": Throttled,
-	"SlowDown": Throttled, "PriorRequestNotComplete": Throttled, "BandwidthLimitExceeded": Throttled,
+	"ProvisionedThroughputExceededException": Throttled,
+	"SlowDown":                               Throttled, "PriorRequestNotComplete": Throttled, "BandwidthLimitExceeded": Throttled,
 
 	"AccessDenied": Denied, "AccessDeniedException": Denied, "UnauthorizedOperation": Denied, "AuthorizationError": Denied,
 	"AuthorizationErrorException": Denied, "KMS.AccessDeniedException": Denied, "KMSAccessDenied": Denied, "NotAuthorized": Denied,

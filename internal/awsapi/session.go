@@ -1,8 +1,9 @@
-// Package awsapi is everything that talks to AWS: no other package imports the
-// SDK. It finds credentials (the SDK's standard chain: environment, profiles,
-// SSO, web identity, instance roles), assumes roles in other accounts, asks
-// CloudTrail, EC2, Account, Organizations, IAM Identity Center, S3, SNS and Athena,
-// and turns what AWS answers into errors that say what to do (Error).
+// Package awsapi is everything that talks to AWS: no other package makes clients of
+// the SDK, and only store/dynamo, whose requests are many, has one in its hands. It
+// finds credentials (the SDK's standard chain: environment, profiles, SSO, web
+// identity, instance roles), assumes roles in other accounts, asks CloudTrail, EC2,
+// Account, Organizations, IAM Identity Center, S3, SNS, Athena and DynamoDB, and turns
+// what AWS answers into errors that say what to do (Error).
 //
 // The retries of LookupEvents are the caller's, whose limiter paces them: a
 // throttled or broken request comes back at once, as ErrThrottled, ErrNetwork or

@@ -59,19 +59,19 @@ func (tx *writer) groupFacts(group string) (facts []rule.Fact, err error) {
 			return err
 		}
 		f.Version.Hash = uint64(hash)
-		if err := decodeFact(blob, &f); err != nil {
+		if err := DecodeFact(blob, &f); err != nil {
 			return err
 		}
 		facts = append(facts, f)
 		return nil
 	})
-	slices.SortFunc(facts, compareFacts)
+	slices.SortFunc(facts, CompareFacts)
 	return facts, err
 }
 
 // putAlert adds an alert or replaces its content.
 func (tx *writer) putAlert(a *rule.Alert) (isNew bool, err error) {
-	content := []any{a.EventTime, int64(a.Severity), a.Rule, a.AccountID, a.Actor, a.Superseded, encodeAlert(a), a.ID}
+	content := []any{a.EventTime, int64(a.Severity), a.Rule, a.AccountID, a.Actor, a.Superseded, EncodeAlert(a), a.ID}
 	n, err := tx.exec(`UPDATE alerts SET event_time_ms = ?, severity = ?, rule = ?, account_id = ?, actor = ?,
 		superseded = ?, alert = ? WHERE id = ?`, content...)
 	if err != nil || n > 0 {
@@ -88,18 +88,18 @@ func scanAlert(scan func(...any) error) (a rule.Alert, err error) {
 	var superseded bool
 	var blob sql.RawBytes
 	var at sql.NullInt64
-	var k ack
-	if err := scan(&a.ID, &a.EventTime, &a.Severity, &a.Rule, &a.AccountID, &a.Actor, &superseded, &blob, &at, &k.by, &k.note); err != nil {
+	var k Ack
+	if err := scan(&a.ID, &a.EventTime, &a.Severity, &a.Rule, &a.AccountID, &a.Actor, &superseded, &blob, &at, &k.By, &k.Note); err != nil {
 		return a, err
 	}
-	if err := decodeAlert(blob, &a); err != nil {
+	if err := DecodeAlert(blob, &a); err != nil {
 		return a, err
 	}
 	if at.Valid {
-		k.at = at.Int64
-		setState(&a, superseded, &k)
+		k.At = at.Int64
+		SetState(&a, superseded, &k)
 	} else {
-		setState(&a, superseded, nil)
+		SetState(&a, superseded, nil)
 	}
 	return a, nil
 }
@@ -120,7 +120,7 @@ func (s *sqlite) Alerts(ctx context.Context, f AlertFilter) (found []rule.Alert,
 		if err != nil {
 			return err
 		}
-		if !f.matches(&a) {
+		if !f.Matches(&a) {
 			return nil
 		}
 		if found = append(found, a); len(found) == f.Limit {
@@ -143,14 +143,14 @@ func (s *sqlite) Alert(ctx context.Context, id string) (found rule.Alert, err er
 			case a.ID == id:
 				found, n = a, 1
 				return errStop
-			case len(id) >= minPrefix && strings.HasPrefix(a.ID, id):
+			case len(id) >= MinPrefix && strings.HasPrefix(a.ID, id):
 				found = a
 				n++
 			}
 			return nil
 		})
 	if err == nil {
-		err = oneAlert(id, n)
+		err = OneAlert(id, n)
 	}
 	if err != nil {
 		return rule.Alert{}, err
@@ -161,21 +161,21 @@ func (s *sqlite) Alert(ctx context.Context, id string) (found rule.Alert, err er
 // Ack implements Store.
 func (s *sqlite) Ack(ctx context.Context, ids []string, by, note string, at time.Time) error {
 	return s.write(ctx, "ack", "acknowledge alerts", func(tx *writer) error {
-		k := ack{at: at.UnixMilli(), by: by, note: note}
+		k := Ack{At: at.UnixMilli(), By: by, Note: note}
 		for _, id := range ids {
-			var old ack
+			var old Ack
 			var oldAt sql.NullInt64
-			err := tx.get("SELECT acked_at_ms, acked_by, note FROM alerts WHERE id = ?", []any{id}, &oldAt, &old.by, &old.note)
+			err := tx.get("SELECT acked_at_ms, acked_by, note FROM alerts WHERE id = ?", []any{id}, &oldAt, &old.By, &old.Note)
 			if errors.Is(err, sql.ErrNoRows) {
 				return fmt.Errorf("acknowledge alert %q: %w", id, ErrNotFound)
 			}
 			if err != nil {
 				return err
 			}
-			if old.at = oldAt.Int64; oldAt.Valid && k.compare(old) <= 0 {
+			if old.At = oldAt.Int64; oldAt.Valid && k.Compare(old) <= 0 {
 				continue
 			}
-			if _, err := tx.exec("UPDATE alerts SET acked_at_ms = ?, acked_by = ?, note = ? WHERE id = ?", k.at, k.by, k.note, id); err != nil {
+			if _, err := tx.exec("UPDATE alerts SET acked_at_ms = ?, acked_by = ?, note = ? WHERE id = ?", k.At, k.By, k.Note, id); err != nil {
 				return err
 			}
 		}

@@ -129,7 +129,7 @@ func TestFactAndAlertCodecsKeepEveryField(t *testing.T) {
 	// What the columns hold.
 	got := rule.Fact{Rule: f.Rule, Group: f.Group, Kind: f.Kind, AccountID: f.AccountID, EventID: f.EventID,
 		Version: event.Version{Hash: f.Version.Hash}}
-	if err := decodeFact(encodeFact(&f), &got); err != nil {
+	if err := DecodeFact(EncodeFact(&f), &got); err != nil {
 		t.Fatal(err)
 	}
 	if d := cmp.Diff(f, got); d != "" {
@@ -139,14 +139,14 @@ func TestFactAndAlertCodecsKeepEveryField(t *testing.T) {
 	fill(t, &a)
 	out := rule.Alert{ID: a.ID, EventTime: a.EventTime, Severity: a.Severity, Rule: a.Rule, AccountID: a.AccountID, Actor: a.Actor,
 		State: a.State, AckedBy: a.AckedBy, AckedAt: a.AckedAt, Note: a.Note}
-	if err := decodeAlert(encodeAlert(&a), &out); err != nil {
+	if err := DecodeAlert(EncodeAlert(&a), &out); err != nil {
 		t.Fatal(err)
 	}
 	if d := cmp.Diff(a, out); d != "" {
 		t.Fatalf("alert (-in +out):\n%s", d)
 	}
-	for _, blob := range [][]byte{nil, {1}, {2}, {1, 200}, append(encodeAlert(&a), 0)} {
-		if decodeAlert(blob, &out) == nil || decodeFact(blob, &got) == nil {
+	for _, blob := range [][]byte{nil, {1}, {2}, {1, 200}, append(EncodeAlert(&a), 0)} {
+		if DecodeAlert(blob, &out) == nil || DecodeFact(blob, &got) == nil {
 			t.Fatalf("% x was accepted", blob)
 		}
 	}
@@ -177,6 +177,6 @@ func FuzzEventCodec(f *testing.F) {
 		}
 		var fact rule.Fact
 		var alert rule.Alert
-		_, _ = decodeFact(blob, &fact), decodeAlert(blob, &alert) // must not panic
+		_, _ = DecodeFact(blob, &fact), DecodeAlert(blob, &alert) // must not panic
 	})
 }

@@ -150,7 +150,7 @@ func (p *put) putFiltered(filtered []event.Filtered) error {
 	for i := range filtered {
 		rows[i] = &filtered[i]
 	}
-	slices.SortFunc(rows, func(a, b *event.Filtered) int { return cmp.Or(cmp.Compare(a.Date(), b.Date()), compareFiltered(a, b)) })
+	slices.SortFunc(rows, func(a, b *event.Filtered) int { return cmp.Or(cmp.Compare(a.Date(), b.Date()), CompareFiltered(a, b)) })
 	for len(rows) > 0 {
 		date := rows[0].Date()
 		n := 1

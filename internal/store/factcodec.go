@@ -15,7 +15,9 @@ const (
 	alertFormat = 1
 )
 
-func encodeFact(f *rule.Fact) []byte {
+// EncodeFact writes a fact but for its rule, group, kind, key and hash, and whether
+// it is superseded.
+func EncodeFact(f *rule.Fact) []byte {
 	b := []byte{factFormat}
 	b = binary.AppendVarint(b, f.EventTime)
 	b = binary.AppendVarint(b, int64(f.Version.Major))
@@ -28,8 +30,8 @@ func encodeFact(f *rule.Fact) []byte {
 	return appendMap(b, f.Data)
 }
 
-// decodeFact fills in what encodeFact took; the caller has set the rest.
-func decodeFact(blob []byte, f *rule.Fact) error {
+// DecodeFact fills in what EncodeFact took; the caller has set the rest.
+func DecodeFact(blob []byte, f *rule.Fact) error {
 	r := reader{data: string(blob)}
 	if v := r.byte(); v != factFormat {
 		return fmt.Errorf("fact in format %d: %w", v, ErrNewer)
@@ -47,7 +49,9 @@ func decodeFact(blob []byte, f *rule.Fact) error {
 	return nil
 }
 
-func encodeAlert(a *rule.Alert) []byte {
+// EncodeAlert writes an alert but for its id, rule, severity, time, account, actor
+// and state.
+func EncodeAlert(a *rule.Alert) []byte {
 	b := []byte{alertFormat}
 	for _, s := range [...]string{a.Title, a.EventID, a.SourceIP, a.AWSRegion, a.EventName, a.Detail} {
 		b = appendString(b, s)
@@ -62,8 +66,8 @@ func encodeAlert(a *rule.Alert) []byte {
 	return b
 }
 
-// decodeAlert fills in what encodeAlert took; the caller has set the rest.
-func decodeAlert(blob []byte, a *rule.Alert) error {
+// DecodeAlert fills in what EncodeAlert took; the caller has set the rest.
+func DecodeAlert(blob []byte, a *rule.Alert) error {
 	r := reader{data: string(blob)}
 	if v := r.byte(); v != alertFormat {
 		return fmt.Errorf("alert in format %d: %w", v, ErrNewer)

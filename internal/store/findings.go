@@ -41,7 +41,7 @@ func (s *sqlite) Record(ctx context.Context, r Findings, settle func([]rule.Fact
 
 var insertRejected = inserting{
 	into: "rejected (sha256, seen_ms, file, offset_bytes, length_bytes, reason, excerpt)", columns: 7,
-	// The order of compareRejected.
+	// The order of CompareRejected.
 	end: `ON CONFLICT DO UPDATE SET seen_ms = excluded.seen_ms, file = excluded.file, offset_bytes = excluded.offset_bytes,
 			length_bytes = excluded.length_bytes, reason = excluded.reason, excerpt = excluded.excerpt
 		WHERE (excluded.seen_ms, excluded.file, excluded.offset_bytes, excluded.length_bytes, excluded.reason, excluded.excerpt)
@@ -50,7 +50,7 @@ var insertRejected = inserting{
 
 // addConflict adds a content that lost, unless it's known.
 func (tx *writer) addConflict(e *event.Event, plain *[]byte) (isNew bool, err error) {
-	ref := conflictRef(e)
+	ref := RefOf(e)
 	var blob []byte
 	blob, *plain = encodeEvent(nil, *plain, e)
 	n, err := tx.exec("INSERT INTO conflicts (account_id, event_id, record_hash, event) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING",
@@ -87,7 +87,7 @@ func (tx *writer) addFact(f *rule.Fact) error {
 	}
 	n, err := tx.exec(`INSERT INTO facts (fact_group, rule, kind, account_id, event_id, record_hash, fact)
 		VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-		f.Group, f.Rule, f.Kind, f.AccountID, f.EventID, int64(f.Version.Hash), encodeFact(f))
+		f.Group, f.Rule, f.Kind, f.AccountID, f.EventID, int64(f.Version.Hash), EncodeFact(f))
 	if err != nil || n == 0 {
 		return err
 	}

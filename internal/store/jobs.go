@@ -124,7 +124,7 @@ func (s *sqlite) Counts(ctx context.Context) (Counts, error) {
 			var severity rule.Severity
 			var n int64
 			err := scan(&state, &severity, &n)
-			c.addAlerts(state, severity, n)
+			c.AddAlerts(state, severity, n)
 			return err
 		})
 	if err != nil {

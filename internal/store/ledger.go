@@ -20,15 +20,15 @@ type AccountName struct {
 	Seen      time.Time `json:"seen"`   // kept to the millisecond
 }
 
-// newer reports whether a replaces b: it was seen later. Of two of one moment the
+// Newer reports whether a replaces b: it was seen later. Of two of one moment the
 // texts decide, so that the order of writing doesn't.
-func (a *AccountName) newer(b *AccountName) bool {
+func (a *AccountName) Newer(b *AccountName) bool {
 	return cmp.Or(cmp.Compare(a.Seen.UnixMilli(), b.Seen.UnixMilli()), strings.Compare(a.Source, b.Source), strings.Compare(a.Name, b.Name)) > 0
 }
 
-// changeLedger runs change on the ledger that old encodes, or on a new one when
+// ChangeLedger runs change on the ledger that old encodes, or on a new one when
 // old is nil, and returns it encoded; nil when it is as it was.
-func changeLedger(stream coverage.Stream, old []byte, change func(*coverage.Ledger) error) ([]byte, error) {
+func ChangeLedger(stream coverage.Stream, old []byte, change func(*coverage.Ledger) error) ([]byte, error) {
 	l := &coverage.Ledger{Stream: stream}
 	if old != nil {
 		var err error
@@ -74,7 +74,7 @@ func (s *sqlite) UpdateStream(ctx context.Context, stream coverage.Stream, chang
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
-		now, err := changeLedger(stream, old, change)
+		now, err := ChangeLedger(stream, old, change)
 		if err != nil || now == nil {
 			return err
 		}
@@ -106,7 +106,7 @@ func (s *sqlite) PutAccountNames(ctx context.Context, names []AccountName) error
 	return s.write(ctx, "putaccountnames", "write account names", func(tx *writer) error {
 		for i := range names {
 			a := &names[i]
-			// Row values compare in the order of AccountName.newer, text by bytes.
+			// Row values compare in the order of AccountName.Newer, text by bytes.
 			if _, err := tx.exec(`INSERT INTO account_names (account_id, name, source, seen_ms) VALUES (?, ?, ?, ?)
 				ON CONFLICT DO UPDATE SET name = excluded.name, source = excluded.source, seen_ms = excluded.seen_ms
 				WHERE (excluded.seen_ms, excluded.source, excluded.name) > (seen_ms, source, name)`,

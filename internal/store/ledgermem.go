@@ -40,7 +40,7 @@ func (m *Mem) Streams(ctx context.Context) ([]*coverage.Ledger, error) {
 // UpdateStream implements Store.
 func (m *Mem) UpdateStream(ctx context.Context, stream coverage.Stream, change func(*coverage.Ledger) error) error {
 	return m.write(ctx, "updatestream", func() error {
-		now, err := changeLedger(stream, m.streams[stream], change)
+		now, err := ChangeLedger(stream, m.streams[stream], change)
 		if err != nil || now == nil {
 			return err
 		}
@@ -69,7 +69,7 @@ func (m *Mem) PutAccountNames(ctx context.Context, names []AccountName) error {
 		}
 		for _, a := range names {
 			a.Seen = time.UnixMilli(a.Seen.UnixMilli()).UTC()
-			if old, ok := m.names[a.AccountID]; !ok || a.newer(&old) {
+			if old, ok := m.names[a.AccountID]; !ok || a.Newer(&old) {
 				m.names[a.AccountID] = a
 			}
 		}

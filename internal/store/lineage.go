@@ -437,7 +437,7 @@ func (s *sqlite) Issued(ctx context.Context, parents []string) ([]lineage.Link, 
 	if all, err = s.greatest(ctx, all); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(all, compareIssued)
+	slices.SortFunc(all, CompareIssued)
 	return all, nil
 }
 
@@ -473,8 +473,8 @@ func (s *sqlite) greatest(ctx context.Context, links []lineage.Link) ([]lineage.
 	return slices.DeleteFunc(links, func(l lineage.Link) bool { return best[keyOf(&l)].Compare(l.Version) > 0 }), err
 }
 
-// compareIssued is the order of Issued.
-func compareIssued(a, b lineage.Link) int {
+// CompareIssued is the order of Issued.
+func CompareIssued(a, b lineage.Link) int {
 	return cmp.Or(cmp.Compare(a.EventTime, b.EventTime), strings.Compare(a.AccountID, b.AccountID),
 		strings.Compare(a.EventID, b.EventID), strings.Compare(a.Node, b.Node))
 }

@@ -46,7 +46,7 @@ type Mem struct {
 	lastToken int64
 
 	memLedgers
-	lineage memLineage
+	lineage Lineages
 	outbox  map[string]*Message // by id
 }
 
@@ -166,7 +166,7 @@ func (m *Mem) displace(e *event.Event, dirty map[event.Date]bool) {
 // addConflict reports whether the content was not known as a loser. Groups with
 // a fact of it become unsettled.
 func (m *Mem) addConflict(e *event.Event) bool {
-	ref := conflictRef(e)
+	ref := RefOf(e)
 	if _, ok := m.conflicts[ref]; ok {
 		return false
 	}
@@ -237,7 +237,7 @@ func (m *Mem) DayFiltered(ctx context.Context, date event.Date) iter.Seq2[event.
 				day = append(day, f)
 			}
 		}
-		slices.SortFunc(day, func(a, b event.Filtered) int { return compareFiltered(&a, &b) })
+		slices.SortFunc(day, func(a, b event.Filtered) int { return CompareFiltered(&a, &b) })
 		return day
 	})
 }
@@ -249,7 +249,7 @@ func (m *Mem) Conflicts(ctx context.Context) iter.Seq2[event.Event, error] {
 		for _, e := range m.conflicts {
 			all = append(all, cloneEvent(e))
 		}
-		slices.SortFunc(all, func(a, b event.Event) int { return conflictRef(&a).compare(conflictRef(&b)) })
+		slices.SortFunc(all, func(a, b event.Event) int { return RefOf(&a).Compare(RefOf(&b)) })
 		return all
 	})
 }
@@ -257,7 +257,7 @@ func (m *Mem) Conflicts(ctx context.Context) iter.Seq2[event.Event, error] {
 // Rejected implements Store.
 func (m *Mem) Rejected(ctx context.Context) iter.Seq2[Rejected, error] {
 	return snapshot(ctx, m, func() []Rejected {
-		return slices.SortedFunc(maps.Values(m.rejected), compareRejected)
+		return slices.SortedFunc(maps.Values(m.rejected), CompareRejected)
 	})
 }
 
@@ -344,10 +344,8 @@ func (m *Mem) DropLakeDays(ctx context.Context, dates []event.Date) error {
 			gone[d] = true
 			delete(m.lakeDays, d)
 			delete(m.dirty, d)
-			for _, days := range m.lineage.uses {
-				delete(days, d)
-			}
 		}
+		m.lineage.Forget(dates)
 		m.removeHot(func(d event.Date) bool { return gone[d] })
 		return nil
 	})

@@ -20,14 +20,14 @@ type factID struct {
 type memAlert struct {
 	alert      rule.Alert
 	superseded bool
-	ack        *ack
+	ack        *Ack
 	recorded   time.Time // first
 	routed     bool
 }
 
 func (a *memAlert) get() rule.Alert {
 	c := cloneAlert(a.alert)
-	setState(&c, a.superseded, a.ack)
+	SetState(&c, a.superseded, a.ack)
 	return c
 }
 
@@ -35,8 +35,8 @@ func (a *memAlert) get() rule.Alert {
 func (m *Mem) Record(ctx context.Context, r Findings, settle func([]rule.Fact) []rule.Alert) (newAlerts int, err error) {
 	err = m.write(ctx, "record", func() error {
 		for _, x := range r.Rejected {
-			x.Seen = canonicalTime(x.Seen)
-			if old, ok := m.rejected[x.SHA256]; !ok || compareRejected(x, old) < 0 {
+			x.Seen = CanonicalTime(x.Seen)
+			if old, ok := m.rejected[x.SHA256]; !ok || CompareRejected(x, old) < 0 {
 				m.rejected[x.SHA256] = x
 			}
 		}
@@ -58,7 +58,7 @@ func (m *Mem) Record(ctx context.Context, r Findings, settle func([]rule.Fact) [
 }
 
 func (m *Mem) addFact(f *rule.Fact) {
-	ref := factRef(f)
+	ref := FactRef(f)
 	id := factID{f.Rule, f.Kind, ref}
 	if _, ok := m.facts[f.Group][id]; ok {
 		return
@@ -81,11 +81,11 @@ func (m *Mem) settle(group string, settle func([]rule.Fact) []rule.Alert) (newAl
 		_, f.Superseded = m.conflicts[id.ref]
 		facts = append(facts, f)
 	}
-	slices.SortFunc(facts, compareFacts)
+	slices.SortFunc(facts, CompareFacts)
 	for _, a := range settle(facts) {
 		kept := m.alerts[a.ID]
 		if kept == nil {
-			kept = &memAlert{recorded: canonicalTime(m.Now())}
+			kept = &memAlert{recorded: CanonicalTime(m.Now())}
 			m.alerts[a.ID] = kept
 			if !a.Superseded {
 				newAlerts++
@@ -117,12 +117,12 @@ func (m *Mem) Alerts(ctx context.Context, f AlertFilter) ([]rule.Alert, error) {
 	var found []rule.Alert
 	err := m.read(ctx, func() {
 		for _, kept := range m.alerts {
-			if a := kept.get(); f.matches(&a) {
+			if a := kept.get(); f.Matches(&a) {
 				found = append(found, a)
 			}
 		}
 	})
-	slices.SortFunc(found, compareAlerts)
+	slices.SortFunc(found, CompareAlerts)
 	if f.Limit > 0 && len(found) > f.Limit {
 		found = found[:f.Limit]
 	}
@@ -138,14 +138,14 @@ func (m *Mem) Alert(ctx context.Context, id string) (rule.Alert, error) {
 			return
 		}
 		for full, a := range m.alerts {
-			if len(id) >= minPrefix && strings.HasPrefix(full, id) {
+			if len(id) >= MinPrefix && strings.HasPrefix(full, id) {
 				found = append(found, a)
 			}
 		}
 	}); err != nil {
 		return rule.Alert{}, err
 	}
-	if err := oneAlert(id, len(found)); err != nil {
+	if err := OneAlert(id, len(found)); err != nil {
 		return rule.Alert{}, err
 	}
 	var a rule.Alert
@@ -153,15 +153,15 @@ func (m *Mem) Alert(ctx context.Context, id string) (rule.Alert, error) {
 	return a, err
 }
 
-// oneAlert returns the error of a look-up that found n alerts; nil for one.
-func oneAlert(id string, n int) error {
+// OneAlert returns the error of a look-up that found n alerts; nil for one.
+func OneAlert(id string, n int) error {
 	switch {
 	case n == 1:
 		return nil
 	case n > 1:
 		return fmt.Errorf("alert %q: %w", id, ErrAmbiguous)
-	case len(id) < minPrefix:
-		return fmt.Errorf("alert %q: %w: give at least %d characters", id, ErrNotFound, minPrefix)
+	case len(id) < MinPrefix:
+		return fmt.Errorf("alert %q: %w: give at least %d characters", id, ErrNotFound, MinPrefix)
 	}
 	return fmt.Errorf("alert %q: %w", id, ErrNotFound)
 }
@@ -174,9 +174,9 @@ func (m *Mem) Ack(ctx context.Context, ids []string, by, note string, at time.Ti
 				return fmt.Errorf("acknowledge alert %q: %w", id, ErrNotFound)
 			}
 		}
-		k := ack{at: at.UnixMilli(), by: by, note: note}
+		k := Ack{At: at.UnixMilli(), By: by, Note: note}
 		for _, id := range ids {
-			if a := m.alerts[id]; a.ack == nil || k.compare(*a.ack) > 0 {
+			if a := m.alerts[id]; a.ack == nil || k.Compare(*a.ack) > 0 {
 				a.ack = &k
 			}
 		}
@@ -192,19 +192,20 @@ func (m *Mem) Counts(ctx context.Context) (Counts, error) {
 		c.Rejected, c.Conflicts = int64(len(m.rejected)), int64(len(m.conflicts))
 		for _, kept := range m.alerts {
 			a := kept.get()
-			c.addAlerts(a.State, a.Severity, 1)
+			c.AddAlerts(a.State, a.Severity, 1)
 			if !kept.routed && !kept.superseded {
 				c.Unrouted++
 			}
 		}
 		for _, kept := range m.outbox {
-			c.addMessages(kept.Channel, kept.State, 1)
+			c.AddMessages(kept.Channel, kept.State, 1)
 		}
 	})
 	return c, err
 }
 
-func (c *Counts) addAlerts(state string, s rule.Severity, n int64) {
+// AddAlerts counts alerts.
+func (c *Counts) AddAlerts(state string, s rule.Severity, n int64) {
 	if c.Alerts[state] == nil {
 		c.Alerts[state] = map[string]int64{}
 	}

@@ -94,7 +94,7 @@ func (m *Mem) Acquire(ctx context.Context, name, holder string, ttl time.Duratio
 		}
 		m.lastToken++
 		l = memLease{m: m, name: name, holder: holder, token: m.lastToken, ttl: ttl,
-			since: canonicalTime(now), expires: canonicalTime(now).Add(ttl)}
+			since: CanonicalTime(now), expires: CanonicalTime(now).Add(ttl)}
 		kept := l
 		m.leases[name] = &kept
 		return nil
@@ -116,7 +116,7 @@ func (l *memLease) Renew(ctx context.Context) error {
 		if kept == nil || kept.token != l.token {
 			return errLost(l.name, l.holder)
 		}
-		kept.expires = canonicalTime(l.m.Now()).Add(l.ttl)
+		kept.expires = CanonicalTime(l.m.Now()).Add(l.ttl)
 		return nil
 	})
 }

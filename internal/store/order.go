@@ -11,77 +11,78 @@ import (
 	"github.com/iamtrack/iamtrack/internal/rule"
 )
 
-// What both stores must decide alike, as pure functions: orders, ranks, states,
+// What all stores must decide alike, as pure functions: orders, ranks, states,
 // copies.
 
-// conflictRef names the content of an event.
-func conflictRef(e *event.Event) ConflictRef {
+// RefOf names the content of an event.
+func RefOf(e *event.Event) ConflictRef {
 	return ConflictRef{Key: e.Key(), Hash: uint64(e.RecordHash)}
 }
 
-// compare orders conflicts by key, then hash.
-func (r ConflictRef) compare(o ConflictRef) int {
+// Compare orders conflicts by key, then hash.
+func (r ConflictRef) Compare(o ConflictRef) int {
 	return cmp.Or(r.Key.Compare(o.Key), cmp.Compare(r.Hash, o.Hash))
 }
 
-func factRef(f *rule.Fact) ConflictRef {
+// FactRef names the content that states a fact.
+func FactRef(f *rule.Fact) ConflictRef {
 	return ConflictRef{Key: event.Key{AccountID: f.AccountID, EventID: f.EventID}, Hash: f.Version.Hash}
 }
 
-// compareFacts is the order in which settle gets the facts of a group.
-func compareFacts(a, b rule.Fact) int {
+// CompareFacts is the order in which settle gets the facts of a group.
+func CompareFacts(a, b rule.Fact) int {
 	return cmp.Or(cmp.Compare(a.EventTime, b.EventTime), strings.Compare(a.EventID, b.EventID),
 		strings.Compare(a.Kind, b.Kind), cmp.Compare(a.Version.Hash, b.Version.Hash),
 		strings.Compare(a.AccountID, b.AccountID), strings.Compare(a.Rule, b.Rule))
 }
 
-// compareFiltered is the order of DayFiltered; rows that are equal in it are the
+// CompareFiltered is the order of DayFiltered; rows that are equal in it are the
 // same row.
-func compareFiltered(a, b *event.Filtered) int {
+func CompareFiltered(a, b *event.Filtered) int {
 	return cmp.Or(strings.Compare(a.AccountID, b.AccountID),
 		cmp.Compare(a.EventTime, b.EventTime), strings.Compare(a.EventID, b.EventID),
 		strings.Compare(a.AWSRegion, b.AWSRegion), strings.Compare(a.EventSource, b.EventSource),
 		strings.Compare(a.EventName, b.EventName), strings.Compare(a.Reason, b.Reason))
 }
 
-// compareRejected is by first sight. Of two sights of one record the lesser is
+// CompareRejected is by first sight. Of two sights of one record the lesser is
 // kept, so that the order of arrival does not show.
-func compareRejected(a, b Rejected) int {
+func CompareRejected(a, b Rejected) int {
 	return cmp.Or(cmp.Compare(a.Seen.UnixMilli(), b.Seen.UnixMilli()), strings.Compare(a.SHA256, b.SHA256),
 		strings.Compare(a.File, b.File), cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Length, b.Length),
 		strings.Compare(a.Reason, b.Reason), strings.Compare(a.Excerpt, b.Excerpt))
 }
 
-// ack is an acknowledgement.
-type ack struct {
-	at       int64 // ms since the epoch
-	by, note string
+// Ack is an acknowledgement of an alert.
+type Ack struct {
+	At       int64 // ms since the epoch
+	By, Note string
 }
 
-// compare ranks acknowledgements of one alert: the greatest stays.
-func (a ack) compare(b ack) int {
-	return cmp.Or(cmp.Compare(a.at, b.at), strings.Compare(a.by, b.by), strings.Compare(a.note, b.note))
+// Compare ranks acknowledgements of one alert: the greatest stays.
+func (a Ack) Compare(b Ack) int {
+	return cmp.Or(cmp.Compare(a.At, b.At), strings.Compare(a.By, b.By), strings.Compare(a.Note, b.Note))
 }
 
-// setState fills in the store's part of an alert from what it keeps: whether
+// SetState fills in the store's part of an alert from what it keeps: whether
 // settling supersedes it, and its acknowledgement if any.
-func setState(a *rule.Alert, superseded bool, k *ack) {
+func SetState(a *rule.Alert, superseded bool, k *Ack) {
 	a.Superseded, a.State = superseded, rule.StateFinding
 	if k != nil {
-		a.State, a.AckedAt, a.AckedBy, a.Note = rule.StateAcknowledged, k.at, k.by, k.note
+		a.State, a.AckedAt, a.AckedBy, a.Note = rule.StateAcknowledged, k.At, k.By, k.Note
 	}
 	if superseded {
 		a.State = rule.StateSuperseded
 	}
 }
 
-// compareAlerts is newest first, then by id.
-func compareAlerts(a, b rule.Alert) int {
+// CompareAlerts is newest first, then by id.
+func CompareAlerts(a, b rule.Alert) int {
 	return cmp.Or(cmp.Compare(b.EventTime, a.EventTime), strings.Compare(a.ID, b.ID))
 }
 
-// matches reports whether an alert passes the filter, Limit aside.
-func (f *AlertFilter) matches(a *rule.Alert) bool {
+// Matches reports whether an alert passes the filter, Limit aside.
+func (f *AlertFilter) Matches(a *rule.Alert) bool {
 	since, until := f.bounds()
 	switch {
 	case a.EventTime < since || a.EventTime >= until:
@@ -114,8 +115,8 @@ func (f *AlertFilter) bounds() (since, until int64) {
 	return ceil(f.Since, lowest), ceil(f.Until, highest)
 }
 
-// minPrefix is the least number of characters that name an alert.
-const minPrefix = 4
+// MinPrefix is the least number of characters that name an alert.
+const MinPrefix = 4
 
 func cloneBool(b *bool) *bool {
 	if b == nil {
@@ -153,5 +154,5 @@ func cloneLakeDay(d LakeDay) LakeDay {
 	return d
 }
 
-// canonicalTime is a time as the store gives it out: UTC, whole milliseconds.
-func canonicalTime(t time.Time) time.Time { return time.UnixMilli(t.UnixMilli()).UTC() }
+// CanonicalTime is a time as the store gives it out: UTC, whole milliseconds.
+func CanonicalTime(t time.Time) time.Time { return time.UnixMilli(t.UnixMilli()).UTC() }

@@ -64,21 +64,21 @@ type Recorded struct {
 	At time.Time
 }
 
-// matches reports whether a message passes the filter.
-func (f *MessageFilter) matches(m *Message) bool {
+// Matches reports whether a message passes the filter.
+func (f *MessageFilter) Matches(m *Message) bool {
 	return (f.ID == "" || m.ID == f.ID) && (f.Channel == "" || m.Channel == f.Channel) &&
 		(len(f.States) == 0 || slices.Contains(f.States, m.State)) && (f.Since.IsZero() || !m.Created.Before(f.Since))
 }
 
-// compareMessages is the order of Messages, and in which they are sent.
-func compareMessages(a, b *Message) int {
+// CompareMessages is the order of Messages, and in which they are sent.
+func CompareMessages(a, b *Message) int {
 	return cmp.Or(a.Due.Compare(b.Due), a.Created.Compare(b.Created), strings.Compare(a.ID, b.ID))
 }
 
-// newMessage is a message as Enqueue keeps it.
-func newMessage(m Message) Message {
+// NewMessage is a message as Enqueue keeps it.
+func NewMessage(m Message) Message {
 	return Message{ID: m.ID, Channel: m.Channel, Kind: m.Kind, AlertIDs: append([]string{}, m.AlertIDs...), Body: m.Body,
-		Created: canonicalTime(m.Created), Due: canonicalTime(m.Due), Changed: canonicalTime(m.Created), State: MessagePending}
+		Created: CanonicalTime(m.Created), Due: CanonicalTime(m.Due), Changed: CanonicalTime(m.Created), State: MessagePending}
 }
 
 func errClaimLost(id string) error {
@@ -89,7 +89,8 @@ func errOutcome(state string) error {
 	return fmt.Errorf("settle message: %q is no state", state)
 }
 
-func (o *Outcome) valid() bool {
+// Valid reports whether the state is one.
+func (o *Outcome) Valid() bool {
 	return slices.Contains([]string{MessagePending, MessageSent, MessageGaveUp, MessageDropped}, o.State)
 }
 
@@ -124,7 +125,7 @@ func (s *sqlite) Enqueue(ctx context.Context, messages []Message, routed []strin
 			}
 		}
 		for i := range messages {
-			m := newMessage(messages[i])
+			m := NewMessage(messages[i])
 			ids, err := json.Marshal(m.AlertIDs)
 			if err != nil {
 				return err
@@ -206,7 +207,7 @@ func (s *sqlite) Claim(ctx context.Context, channel string, ttl time.Duration) (
 
 // Settle implements Store.
 func (s *sqlite) Settle(ctx context.Context, m *Message, o Outcome) error {
-	if !o.valid() {
+	if !o.Valid() {
 		return errOutcome(o.State)
 	}
 	return s.write(ctx, "settle", "settle message "+m.ID, func(tx *writer) error {
@@ -243,7 +244,7 @@ func (s *sqlite) Messages(ctx context.Context, f MessageFilter) ([]Message, erro
 	var found []Message
 	err := s.read(ctx, "read the outbox", query+" ORDER BY due_ms, created_ms, id", args, func(scan func(...any) error) error {
 		m, err := scanMessage(scan)
-		if err == nil && f.matches(&m) {
+		if err == nil && f.Matches(&m) {
 			found = append(found, m)
 		}
 		return err
@@ -269,7 +270,7 @@ func (s *sqlite) countOutbox(ctx context.Context, c *Counts) error {
 			if err := scan(&channel, &state, &n); err != nil {
 				return err
 			}
-			c.addMessages(channel, state, n)
+			c.AddMessages(channel, state, n)
 			return nil
 		})
 	if err != nil {
@@ -279,7 +280,8 @@ func (s *sqlite) countOutbox(ctx context.Context, c *Counts) error {
 		func(scan func(...any) error) error { return scan(&c.Unrouted) })
 }
 
-func (c *Counts) addMessages(channel, state string, n int64) {
+// AddMessages counts messages.
+func (c *Counts) AddMessages(channel, state string, n int64) {
 	if c.Messages == nil {
 		c.Messages = map[string]map[string]int64{}
 	}

@@ -38,7 +38,7 @@ func (m *Mem) Enqueue(ctx context.Context, messages []Message, routed []string) 
 		}
 		for i := range messages {
 			if _, ok := m.outbox[messages[i].ID]; !ok {
-				kept := newMessage(messages[i])
+				kept := NewMessage(messages[i])
 				m.outbox[kept.ID] = &kept
 			}
 		}
@@ -48,17 +48,17 @@ func (m *Mem) Enqueue(ctx context.Context, messages []Message, routed []string) 
 	return done && err == nil, err
 }
 
-// due reports whether the message may be claimed at a time.
-func (m *Message) due(now time.Time) bool {
+// Claimable reports whether the message may be claimed at a time.
+func (m *Message) Claimable(now time.Time) bool {
 	return m.State == MessagePending && !m.Due.After(now) && !m.ClaimedUntil.After(now)
 }
 
 // Due implements Store.
 func (m *Mem) Due(ctx context.Context) (channels []string, err error) {
 	err = m.read(ctx, func() {
-		now := canonicalTime(m.Now())
+		now := CanonicalTime(m.Now())
 		for _, kept := range m.outbox {
-			if kept.due(now) && !slices.Contains(channels, kept.Channel) {
+			if kept.Claimable(now) && !slices.Contains(channels, kept.Channel) {
 				channels = append(channels, kept.Channel)
 			}
 		}
@@ -73,10 +73,10 @@ func (m *Mem) Claim(ctx context.Context, channel string, ttl time.Duration) (cla
 		return nil, errTTL("outbox", ttl)
 	}
 	err = m.write(ctx, "claim", func() error {
-		now := canonicalTime(m.Now())
+		now := CanonicalTime(m.Now())
 		var found *Message
 		for _, kept := range m.outbox {
-			if kept.Channel == channel && kept.due(now) && (found == nil || compareMessages(kept, found) < 0) {
+			if kept.Channel == channel && kept.Claimable(now) && (found == nil || CompareMessages(kept, found) < 0) {
 				found = kept
 			}
 		}
@@ -98,7 +98,7 @@ func (m *Mem) Claim(ctx context.Context, channel string, ttl time.Duration) (cla
 
 // Settle implements Store.
 func (m *Mem) Settle(ctx context.Context, msg *Message, o Outcome) error {
-	if !o.valid() {
+	if !o.Valid() {
 		return errOutcome(o.State)
 	}
 	return m.write(ctx, "settle", func() error {
@@ -110,9 +110,9 @@ func (m *Mem) Settle(ctx context.Context, msg *Message, o Outcome) error {
 			return nil
 		}
 		if o.State == MessagePending {
-			kept.Due = canonicalTime(o.Due)
+			kept.Due = CanonicalTime(o.Due)
 		}
-		kept.State, kept.LastError, kept.Changed = o.State, o.Error, canonicalTime(m.Now())
+		kept.State, kept.LastError, kept.Changed = o.State, o.Error, CanonicalTime(m.Now())
 		kept.Attempts++
 		kept.ClaimedUntil = time.Time{}
 		return nil
@@ -124,14 +124,14 @@ func (m *Mem) Messages(ctx context.Context, f MessageFilter) ([]Message, error) 
 	var found []Message
 	err := m.read(ctx, func() {
 		for _, kept := range m.outbox {
-			if f.matches(kept) {
+			if f.Matches(kept) {
 				c := cloneMessage(kept)
 				c.Token = 0
 				found = append(found, c)
 			}
 		}
 	})
-	slices.SortFunc(found, func(a, b Message) int { return compareMessages(&a, &b) })
+	slices.SortFunc(found, func(a, b Message) int { return CompareMessages(&a, &b) })
 	return found, err
 }
 
@@ -139,7 +139,7 @@ func (m *Mem) Messages(ctx context.Context, f MessageFilter) ([]Message, error) 
 func (m *Mem) PruneOutbox(ctx context.Context, before time.Time) (removed int64, err error) {
 	err = m.write(ctx, "pruneoutbox", func() error {
 		for id, kept := range m.outbox {
-			if kept.State != MessagePending && kept.Changed.Before(canonicalTime(before)) {
+			if kept.State != MessagePending && kept.Changed.Before(CanonicalTime(before)) {
 				delete(m.outbox, id)
 				removed++
 			}

@@ -334,3 +334,11 @@ type HeldError struct {
 func (e *HeldError) Error() string {
 	return fmt.Sprintf("%s is held by %s since %s", e.Name, e.Holder, e.Since.UTC().Format(time.RFC3339))
 }
+
+// Guard is a Lease that may guard writes: a store refuses those of whose context the
+// lease was lost, with ErrLeaseLost, as far as they replace or remove what the next
+// holder works on (DayExported, DropLakeDays, Prune).
+type Guard interface {
+	Lease
+	Guard(ctx context.Context) context.Context
+}
