@@ -18,6 +18,7 @@ import (
 	"github.com/iamtrack/iamtrack/internal/config"
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/filter"
+	"github.com/iamtrack/iamtrack/internal/inbox"
 	"github.com/iamtrack/iamtrack/internal/lake"
 	"github.com/iamtrack/iamtrack/internal/lineage"
 	"github.com/iamtrack/iamtrack/internal/rule"
@@ -122,7 +123,8 @@ func (a *App) tie(bucket lake.Bucket, o Options) {
 	}
 }
 
-// New ties a store and a bucket that are open already; Close closes the store.
+// New ties a store and a bucket that are open already; Close closes the store. What
+// is collected waits in the bucket's inbox for the export.
 func New(cfg config.Config, s store.Store, bucket lake.Bucket, o Options) (*App, error) {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -133,6 +135,7 @@ func New(cfg config.Config, s store.Store, bucket lake.Bucket, o Options) (*App,
 	}
 	a.Store = s
 	a.tie(bucket, o)
+	a.Pipeline.Inbox = inbox.New(bucket)
 	return a, nil
 }
 

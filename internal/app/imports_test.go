@@ -29,6 +29,7 @@ var allowed = map[string][]string{
 	"internal/source":       {"internal/awsapi", "internal/event"},
 	"internal/lake":         {"internal/event", "internal/fault", "internal/together"},
 	"internal/lake/s3lake":  {"internal/awsapi", "internal/lake"},
+	"internal/inbox":        {"internal/event", "internal/fault", "internal/lake"}, // what waits to be merged into the lake
 	"internal/store":        {"internal/coverage", "internal/event", "internal/fault", "internal/lineage", "internal/rule", "internal/together"},
 	"internal/store/dynamo": {"internal/awsapi", "internal/coverage", "internal/event", "internal/fault", "internal/lineage", "internal/rule", "internal/store"},
 	"internal/query":        {"internal/event"},
@@ -38,9 +39,9 @@ var allowed = map[string][]string{
 	"internal/story":        {"internal/event", "internal/lineage", "internal/query"},
 	"internal/notify":       {"internal/fault", "internal/render", "internal/rule", "internal/store"},
 	"internal/config":       {"internal/filter", "internal/rule"},
-	"internal/collect":      {"internal/coverage", "internal/digest", "internal/event", "internal/fault", "internal/filter", "internal/lake", "internal/lineage", "internal/rule", "internal/source", "internal/store"},
+	"internal/collect":      {"internal/coverage", "internal/digest", "internal/event", "internal/fault", "internal/filter", "internal/inbox", "internal/lake", "internal/lineage", "internal/rule", "internal/source", "internal/store"},
 	"internal/lookup":       {"internal/awsapi", "internal/collect", "internal/coverage", "internal/fault", "internal/store"},
-	"internal/app":          {"internal/awsapi", "internal/collect", "internal/config", "internal/coverage", "internal/digest", "internal/event", "internal/filter", "internal/lake", "internal/lineage", "internal/lookup", "internal/notify", "internal/rule", "internal/source", "internal/store"},
+	"internal/app":          {"internal/awsapi", "internal/collect", "internal/config", "internal/coverage", "internal/digest", "internal/event", "internal/filter", "internal/inbox", "internal/lake", "internal/lineage", "internal/lookup", "internal/notify", "internal/rule", "internal/source", "internal/store"},
 	"internal/cli": {
 		"internal/app", "internal/awsapi", "internal/collect", "internal/config", "internal/coverage", "internal/digest", "internal/event", "internal/lake", "internal/lineage", "internal/lookup", "internal/notify", "internal/permission", "internal/query", "internal/query/duckdb",
 		"internal/render", "internal/rule", "internal/simulate", "internal/simulate/server", "internal/source", "internal/store", "internal/story",

@@ -67,6 +67,9 @@ func runExport(ctx context.Context, e *env, rebuild bool) error {
 		if err != nil {
 			return fmt.Errorf("export: %w", err)
 		}
+		for _, u := range res.Unreadable {
+			e.warn("an object of the inbox could not be merged: %s: %s", u.Object, u.Reason)
+		}
 		view := exportView{ExportResult: res, Coverage: c.answer(e, question{})}
 		bar = e.newProgress()
 		view.RolledUp, err = a.Pipeline.RollUp(ctx, bar.rollingUp)

@@ -28,6 +28,7 @@ type known struct {
 	at      int        // index in winners, or inLake, inHot
 	date    event.Date // of inLake
 	hot     bool       // the hot store has the key, in whatever content
+	behind  bool       // the hot store has a lesser content than the lake
 	old     bool       // winners[at] takes the place of a stored content
 }
 
@@ -98,7 +99,7 @@ func (c *classifier) lookUp(ctx context.Context, events []event.Event) error {
 			if !stored || f.Version.Compare(have.version) > 0 {
 				have = known{version: f.Version, at: inHot, date: f.Date}
 			}
-			have.hot = true
+			have.hot, have.behind = true, f.Version.Compare(have.version) < 0
 			c.known[k] = have
 		}
 	}
@@ -112,7 +113,7 @@ func (c *classifier) lookUp(ctx context.Context, events []event.Event) error {
 		for _, place := range places {
 			have, ok := c.known[k]
 			if !ok || place.Version.Compare(have.version) > 0 {
-				c.known[k] = known{version: place.Version, at: inLake, date: place.Date, hot: have.hot}
+				c.known[k] = known{version: place.Version, at: inLake, date: place.Date, hot: have.hot, behind: have.hot}
 			}
 		}
 	}
@@ -154,6 +155,12 @@ func (c *classifier) add(ctx context.Context, e *event.Event) error {
 	switch {
 	case order == 0:
 		r.tally.duplicates++
+		if have.behind {
+			// It was exported from the inbox before it came into the hot store.
+			r.hot = append(r.hot, *e)
+			have.behind = false
+			c.known[key] = have
+		}
 		// A store that was made anew beside an old lake lacks the findings.
 		r.facts = append(r.facts, c.p.Rules.Evaluate(e)...)
 		c.observer.Observe(e, false)
@@ -246,6 +253,7 @@ func (c *classifier) finish() {
 		}
 		t.last = max(t.last, w.EventTime)
 	}
+	sortRows(r.hot, (*event.Event).Compare) // some are no winners
 	for i := 0; i < len(r.winners) && withLineage; i++ {
 		c.observer.Observe(&r.winners[i], false)
 	}

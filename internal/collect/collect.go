@@ -23,19 +23,24 @@ import (
 
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/filter"
+	"github.com/iamtrack/iamtrack/internal/inbox"
 	"github.com/iamtrack/iamtrack/internal/lake"
 	"github.com/iamtrack/iamtrack/internal/rule"
 	"github.com/iamtrack/iamtrack/internal/store"
 )
 
-// Pipeline holds what the steps work on. All fields are required. It may not be
-// copied once it is used.
+// Pipeline holds what the steps work on. All fields but Inbox are required. It may not
+// be copied once it is used.
 type Pipeline struct {
 	Store  store.Store
 	Lake   *lake.Lake
 	Rules  *rule.Engine
 	Filter *filter.Filter
-	Now    func() time.Time
+	// Inbox, when set, is where rows wait for the export, beside the hot store, which
+	// then serves what must be found at once; the export never reads rows from it.
+	// nil: the hot store's rows are exported.
+	Inbox *inbox.Inbox
+	Now   func() time.Time
 	// HotDays is how many days back the hot store keeps events, LakeDays how
 	// many the lake does (0: for ever).
 	HotDays, LakeDays int

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/iamtrack/iamtrack/internal/coverage"
 	"github.com/iamtrack/iamtrack/internal/event"
+	"github.com/iamtrack/iamtrack/internal/inbox"
 	"github.com/iamtrack/iamtrack/internal/lake"
 	"github.com/iamtrack/iamtrack/internal/lineage"
 	"github.com/iamtrack/iamtrack/internal/rule"
@@ -30,12 +32,14 @@ type ExportResult struct {
 	Written int   `json:"written"` // of these, the ones whose files changed
 	Pruned  int64 `json:"pruned"`  // hot rows that left the hot window
 	Removed int   `json:"removed"` // days removed by retention
+	// Unreadable are objects of the inbox that could not be merged.
+	Unreadable []inbox.Problem `json:"unreadable,omitempty"`
 }
 
 // Export brings the lake up to date: each dirty day's hot rows are merged into
-// its files, hot rows older than the hot window are pruned, days beyond
-// retention removed. A day dirtied meanwhile stays dirty. With nothing new it
-// writes nothing.
+// its files, or what the inbox has of each day, hot rows older than the hot window
+// are pruned, days beyond retention removed. A day dirtied meanwhile stays dirty.
+// With nothing new it writes nothing.
 func (p *Pipeline) Export(ctx context.Context, o ExportOptions) (ExportResult, error) {
 	var res ExportResult
 	err := p.withLease(ctx, o.Wait, func(ctx context.Context) error {
@@ -47,17 +51,17 @@ func (p *Pipeline) Export(ctx context.Context, o ExportOptions) (ExportResult, e
 				return err
 			}
 		}
-		dirty, err := p.Store.DirtyDays(ctx)
+		days, err := p.waiting(ctx, func(pr inbox.Problem) { res.Unreadable = append(res.Unreadable, pr) })
 		if err != nil {
 			return err
 		}
-		if len(dirty) > 0 {
+		if len(days) > 0 {
 			lost, err := p.losers(ctx)
 			if err != nil {
 				return err
 			}
-			for i, d := range dirty {
-				changed, err := p.exportDay(ctx, d, lake.Input{}, lost, nil)
+			for i, d := range days {
+				changed, err := p.exportWaiting(ctx, d, lost)
 				if err != nil {
 					return err
 				}
@@ -66,7 +70,7 @@ func (p *Pipeline) Export(ctx context.Context, o ExportOptions) (ExportResult, e
 				}
 				res.Days++
 				if o.Progress != nil {
-					o.Progress(i+1, len(dirty))
+					o.Progress(i+1, len(days))
 				}
 			}
 			if res.Pruned, err = p.Store.Prune(ctx, p.hotSince()); err != nil {
@@ -78,24 +82,92 @@ func (p *Pipeline) Export(ctx context.Context, o ExportOptions) (ExportResult, e
 	return res, err
 }
 
-// exportDay merges the day's hot rows, and add's, into the lake with their actors
-// as they are known now, and records the day as clean. nodes are what add's events
-// need for that, as far as it is known.
-func (p *Pipeline) exportDay(ctx context.Context, d store.DirtyDay, add lake.Input, lost *losers, nodes []lineage.Use) (bool, error) {
+// waitingDay is a day to export.
+type waitingDay struct {
+	store.DirtyDay            // Mark 0: the store doesn't know that it is dirty
+	inbox          *inbox.Day // nil: nothing
+}
+
+// waiting returns the days to export, ascending: those that are dirty, and those of
+// which the inbox has rows, since who wrote them may have been killed before it could
+// make the day dirty.
+func (p *Pipeline) waiting(ctx context.Context, report func(inbox.Problem)) ([]waitingDay, error) {
+	dirty, err := p.Store.DirtyDays(ctx)
+	if err != nil {
+		return nil, err
+	}
+	days := make([]waitingDay, len(dirty))
+	at := map[event.Date]int{}
+	for i, d := range dirty {
+		days[i].DirtyDay, at[d.Date] = d, i
+	}
+	if p.Inbox == nil {
+		return days, nil
+	}
+	// After the marks were read: what comes meanwhile leaves its day dirty.
+	arrived, err := p.Inbox.Days(ctx, report)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range arrived {
+		if i, ok := at[d.Date]; ok {
+			days[i].inbox = d
+		} else {
+			days = append(days, waitingDay{store.DirtyDay{Date: d.Date}, d})
+		}
+	}
+	slices.SortFunc(days, func(a, b waitingDay) int { return int(a.Date) - int(b.Date) })
+	return days, nil
+}
+
+// exportWaiting merges what waits of a day.
+func (p *Pipeline) exportWaiting(ctx context.Context, d waitingDay, lost *losers) (changed bool, err error) {
+	switch {
+	case p.Inbox == nil:
+		return p.exportDay(ctx, d.DirtyDay, p.hotRows(ctx, d.Date), lost, nil)
+	case d.inbox == nil:
+		return p.exportDay(ctx, d.DirtyDay, lake.Input{}, lost, nil)
+	}
+	for {
+		batch, err := d.inbox.Next(ctx, p.Lake)
+		if err != nil {
+			return changed, fmt.Errorf("export %v: %w", d.Date, err)
+		}
+		part := store.DirtyDay{Date: d.Date}
+		if batch.Last {
+			part.Mark = d.Mark
+		}
+		if batch.Empty() && part.Mark == 0 {
+			return changed, nil // it was merged before
+		}
+		c, err := p.exportDay(ctx, part, lake.Input{Events: batch.Events, Filtered: batch.Filtered, Sources: batch.IDs}, lost, nil)
+		changed = changed || c
+		if err == nil {
+			err = batch.Done(ctx)
+		}
+		if err != nil || batch.Last {
+			return changed, err
+		}
+	}
+}
+
+// hotRows are what the hot store has of a day.
+func (p *Pipeline) hotRows(ctx context.Context, d event.Date) lake.Input {
+	return lake.Input{Events: p.Store.Day(ctx, d), Filtered: p.Store.DayFiltered(ctx, d)}
+}
+
+// exportDay merges rows into the lake with their actors as they are known now, and
+// records the day as clean, if its mark is still that. nodes are what the events need
+// for that, as far as it is known.
+func (p *Pipeline) exportDay(ctx context.Context, d store.DirtyDay, in lake.Input, lost *losers, nodes []lineage.Use) (bool, error) {
 	fill, err := p.filler(ctx, nodes)
 	if err != nil {
 		return false, err
 	}
 	drop, was, dropErr := p.dropper(ctx, d.Date, lost)
-	in := lake.Input{
-		Events:   mergeSeq(add.Events, p.Store.Day(ctx, d.Date), (*event.Event).Compare),
-		Filtered: mergeSeq(add.Filtered, p.Store.DayFiltered(ctx, d.Date), compareFiltered),
-		Drop:     drop,
-		Was:      was,
-		Fill:     fill,
-		Lost: func(lost []event.Event) error {
-			return errors.Join(*dropErr, p.recordConflicts(ctx, lost))
-		},
+	in.Drop, in.Was, in.Fill = drop, was, fill
+	in.Lost = func(lost []event.Event) error {
+		return errors.Join(*dropErr, p.recordConflicts(ctx, lost))
 	}
 	stats, changed, err := p.Lake.Merge(ctx, d.Date, in)
 	if err = errors.Join(err, *dropErr); err != nil {

@@ -482,13 +482,19 @@ func (p *Pipeline) writeDay(ctx context.Context, part *part, d *dayRows, c *clas
 	if err := fault.At("collect.store.before"); err != nil {
 		return err
 	}
+	staged := p.staged(d, c)
+	// The inbox before the hot store: what is found there counts as stored.
+	if p.Inbox != nil {
+		if err := p.toInbox(ctx, d, c, staged); err != nil {
+			return err
+		}
+	}
 	// A key that the hot store has must have the same content there.
 	if len(c.hot) > 0 {
 		if err := p.Store.Put(ctx, c.hot, nil); err != nil {
 			return err
 		}
 	}
-	staged := p.staged(d, c)
 	if staged {
 		err = p.Store.Put(ctx, c.winners, d.filtered)
 	} else {
@@ -505,6 +511,14 @@ func (p *Pipeline) writeDay(ctx context.Context, part *part, d *dayRows, c *clas
 	}
 	d.events, d.filtered, *c = nil, nil, classified{}
 	return fault.At("collect.store.after")
+}
+
+// toInbox keeps what is about to be put into the hot store for the export, too.
+func (p *Pipeline) toInbox(ctx context.Context, d *dayRows, c *classified, staged bool) error {
+	if staged {
+		return p.Inbox.Put(ctx, d.date, c.winners, d.filtered)
+	}
+	return p.Inbox.Put(ctx, d.date, c.hot, nil)
 }
 
 // staged says whether a day's rows go to the hot store.
@@ -536,7 +550,15 @@ func (p *Pipeline) mergeDay(ctx context.Context, part *part, d *dayRows, c *clas
 	if err != nil {
 		return err
 	}
-	_, err = p.exportDay(ctx, store.DirtyDay{Date: d.date, Mark: mark}, lake.Input{Events: sliceSeq(c.winners), Filtered: sliceSeq(d.filtered)}, lost, c.lineage.Uses)
+	in := lake.Input{Events: sliceSeq(c.winners), Filtered: sliceSeq(d.filtered)}
+	if p.Inbox != nil {
+		mark = 0 // what the inbox has of the day still waits
+	} else {
+		hot := p.hotRows(ctx, d.date)
+		in.Events = mergeSeq(in.Events, hot.Events, (*event.Event).Compare)
+		in.Filtered = mergeSeq(in.Filtered, hot.Filtered, compareFiltered)
+	}
+	_, err = p.exportDay(ctx, store.DirtyDay{Date: d.date, Mark: mark}, in, lost, c.lineage.Uses)
 	return err
 }
 

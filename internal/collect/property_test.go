@@ -185,6 +185,11 @@ var errInjected = errors.New("injected fault")
 // Whatever write fails, with or without having taken effect, repeating the
 // import ends in the same state as an import that never failed.
 func TestEveryFaultConverges(t *testing.T) {
+	t.Run("hot rows", func(t *testing.T) { everyFaultConverges(t, pipelineOver) })
+	t.Run("inbox", func(t *testing.T) { everyFaultConverges(t, inboxOver) })
+}
+
+func everyFaultConverges(t *testing.T, open func(testing.TB, store.Store, lake.Bucket) *collect.Pipeline) {
 	dir := t.TempDir()
 	day := now.AddDate(0, 0, -3).Truncate(24 * time.Hour).Add(9 * time.Hour)
 	old := now.AddDate(0, 0, -300).Truncate(24 * time.Hour).Add(9 * time.Hour)
@@ -211,7 +216,12 @@ func TestEveryFaultConverges(t *testing.T) {
 		}
 		return nil
 	}
-	clean := newPipeline(t)
+	local := newPipeline(t)
+	if err := run(local); err != nil {
+		t.Fatal(err)
+	}
+	want := stateOf(t, local) // the same without an inbox
+	clean := open(t, store.OpenMem(), lake.OpenMem())
 	// The points that a clean run passes, with how often.
 	passed := map[string]int{}
 	var order []string
@@ -229,7 +239,9 @@ func TestEveryFaultConverges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := stateOf(t, clean)
+	if diff := cmp.Diff(want, stateOf(t, clean)); diff != "" {
+		t.Fatal(diff)
+	}
 	if len(order) < 8 {
 		t.Fatalf("only the points %v were passed", order)
 	}
@@ -239,7 +251,7 @@ func TestEveryFaultConverges(t *testing.T) {
 			clock := now
 			s := store.OpenMem()
 			s.Now = func() time.Time { return clock }
-			p := pipelineOver(t, s, lake.OpenMem())
+			p := open(t, s, lake.OpenMem())
 			n := 0
 			restore := fault.Set(func(at string) error {
 				mu.Lock()

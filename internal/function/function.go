@@ -288,13 +288,17 @@ func (f *Functions) export(ctx context.Context) (*ExportResult, error) {
 	case err != nil:
 		return nil, fmt.Errorf("bring the lake up to date: %w", err)
 	}
+	for _, u := range r.Unreadable {
+		f.Log.WarnContext(ctx, "could not be merged", slog.String("object", u.Object), slog.String("reason", u.Reason), slog.Bool("set_aside", u.SetAside))
+	}
 	dirty, err := f.App.Store.DirtyDays(ctx)
 	if err != nil {
 		return nil, err
 	}
 	r.DirtyDays = len(dirty)
 	f.Metrics.Put(Exporter, f.Now(),
-		Metric{"DaysWritten", Count, float64(r.Written)}, Metric{"DaysToExport", Count, float64(r.DirtyDays)})
+		Metric{"DaysWritten", Count, float64(r.Written)}, Metric{"DaysToExport", Count, float64(r.DirtyDays)},
+		Metric{"InboxUnreadable", Count, float64(len(r.Unreadable))})
 	return &r, nil
 }
 

@@ -55,11 +55,13 @@ func inBubble(t *testing.T, f func(*testing.T)) {
 // stack is the functions over a simulated organization, a store and a lake in memory.
 type stack struct {
 	*function.Functions
-	t    *testing.T
-	sim  *simulate.World
-	aws  *server.Server
-	log  bytes.Buffer
-	sent []notify.Publication
+	t   *testing.T
+	sim *simulate.World
+	aws *server.Server
+	log bytes.Buffer
+	// bucket is the lake's.
+	bucket lake.Bucket
+	sent   []notify.Publication
 	// refuse is the answer of the topic.
 	refuse error
 }
@@ -89,10 +91,12 @@ func newStack(t *testing.T, c simulate.Config, o server.Options) *stack {
 	}
 	mem := store.OpenMem()
 	mem.Now = time.Now
-	a, err := app.New(cfg, mem, lake.OpenMem(), app.Options{Command: "test", Version: "test"})
+	bucket := lake.OpenMem()
+	a, err := app.New(cfg, mem, bucket, app.Options{Command: "test", Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.bucket = bucket
 	s.Functions = &function.Functions{
 		App: a, Now: time.Now, Log: function.NewLog(&s.log, slog.LevelInfo), Metrics: &function.Metrics{W: &s.log, Stack: "prod"},
 		Accounts: func(ctx context.Context) (list []*awsapi.Account, err error) {
@@ -363,6 +367,40 @@ func TestRealtime(t *testing.T) {
 }
 
 // A log keeps no secret, whatever a message says.
+// An object of the inbox that can't be read is a line of the log and a figure; it
+// holds up nothing.
+func TestPoisonedInbox(t *testing.T) {
+	s := newStack(t, simulate.Config{Seed: 5, Days: 3, Events: 300}, server.Options{})
+	key := "inbox/" + today.AddDate(0, 0, -1).Format(time.DateOnly) + "/00112233445566778899-e.zst"
+	w, err := s.bucket.Create(context.Background(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write([]byte("no object of ours")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Commit(""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.invoke(function.Tracker, nil, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := s.invoke(function.Exporter, nil, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := s.figures(function.Exporter, "InboxUnreadable"); !cmp.Equal(got, []float64{1, 0}) {
+		t.Errorf("unreadable: %v", got)
+	}
+	if got := s.figures(function.Exporter, "DaysWritten"); got[0] == 0 || got[1] != 0 {
+		t.Errorf("days written: %v", got)
+	}
+	if n := strings.Count(s.log.String(), key); n == 0 || !strings.Contains(s.log.String(), `"set_aside":true`) {
+		t.Errorf("logged %d times", n)
+	}
+}
+
 func TestLogKeepsNoSecret(t *testing.T) {
 	var out bytes.Buffer
 	log := function.NewLog(&out, slog.LevelInfo)

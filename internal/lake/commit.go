@@ -30,6 +30,7 @@ func (s *share[T]) commit(ctx context.Context, rewrite bool) (bool, error) {
 	}
 	defer func() { _ = out.Abort() }() // nothing is left to do after Commit
 	w := s.t.write(out, s.l.version)
+	w.meta[metaSources] = s.sources
 	err = s.each(ctx, true, func(row *T, old bool) error {
 		if !s.keep(row, old) {
 			return nil

@@ -8,6 +8,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/fault"
@@ -97,6 +98,26 @@ func (l *Lake) Versions(ctx context.Context, date event.Date) (map[event.Key]eve
 		return nil, err
 	}
 	return out, nil
+}
+
+// Sources returns the ids that the day's files name: what was merged into them when
+// each was last written. What a merge didn't change a file for is not named.
+func (l *Lake) Sources(ctx context.Context, date event.Date) (events, filtered []string, err error) {
+	for _, f := range []struct {
+		key string
+		to  *[]string
+	}{{eventsKey(date), &events}, {filteredKey(date), &filtered}} {
+		day, err := l.openDay(ctx, f.key)
+		if err != nil {
+			return nil, nil, err
+		}
+		if day != nil {
+			ids, _ := day.Lookup(metaSources)
+			*f.to = strings.Fields(ids)
+			day.close()
+		}
+	}
+	return events, filtered, nil
 }
 
 // FilteredKeys returns the keys of the day's filtered rows; nil when the day has

@@ -24,6 +24,9 @@ const (
 	metaVersion = "iamtrack.version" // of the program that wrote the file
 	metaRows    = "iamtrack.rows"    // JSON object: rows by category, or by reason
 	metaSeal    = "iamtrack.seal"    // checksum of the whole file, see sealer
+	// metaSources, in files that have any: ids of what was merged into the file when
+	// it was written (Input.Sources), with spaces between.
+	metaSources = "iamtrack.sources"
 )
 
 // file is an open day file whose footer has been read and accepted.

@@ -102,4 +102,7 @@ type Input struct {
 	// every event that is written, and of those that the day has, which is
 	// rewritten when one of them changes. nil leaves them as they are.
 	Fill func(*event.Event) error
+	// Sources are ids of what the rows came from. A file that is written names
+	// those of its merge, and no earlier ones: see Lake.Sources.
+	Sources []string
 }

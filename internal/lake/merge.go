@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"strings"
 
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/fault"
@@ -56,8 +57,9 @@ func (l *Lake) merge(ctx context.Context, date event.Date, in Input, rewrite boo
 	if err := fault.At("lake.merge.before"); err != nil {
 		return Stats{}, false, err
 	}
-	e := &share[event.Event]{l: l, t: eventTable, date: date, in: in.Events, fill: in.fill()}
-	f := &share[event.Filtered]{l: l, t: filteredTable, date: date, in: in.Filtered}
+	sources := strings.Join(in.Sources, " ")
+	e := &share[event.Event]{l: l, t: eventTable, date: date, in: in.Events, fill: in.fill(), sources: sources}
+	f := &share[event.Filtered]{l: l, t: filteredTable, date: date, in: in.Filtered, sources: sources}
 	defer e.close()
 	defer f.close()
 	if err := e.open(ctx); err != nil {
@@ -143,6 +145,8 @@ type share[T any] struct {
 	fill func(*T) (changed bool, err error) // sets derived columns; nil: none
 	old  *file                              // nil: none
 	keys *keySet                            // of the result, if somebody asked for them
+
+	sources string // metaSources of a new file
 
 	index   keySet   // of the input
 	slots   [][]slot // one for each key of index, in chunks

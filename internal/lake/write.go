@@ -151,7 +151,10 @@ func (w *writer[T]) close() error {
 	}
 	w.meta[metaRows] = string(counts)
 	w.footer.NumRows = w.rows
-	for _, k := range []string{metaRows, metaSchema, metaSeal, metaVersion} {
+	for _, k := range []string{metaRows, metaSchema, metaSeal, metaSources, metaVersion} {
+		if w.meta[k] == "" {
+			continue
+		}
 		w.footer.KeyValueMetadata = append(w.footer.KeyValueMetadata, format.KeyValue{Key: k, Value: w.meta[k]})
 	}
 	w.out.hold()
