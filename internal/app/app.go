@@ -50,6 +50,8 @@ type App struct {
 	Rules    *rule.Engine
 	Filter   *filter.Filter
 	Pipeline *collect.Pipeline
+	// Parts are those of the stack that was opened; zero for a data directory.
+	Parts Parts
 	// ReadOnly: the folder can't be written; answers tell what was exported last.
 	ReadOnly bool
 

@@ -41,12 +41,13 @@ var allowed = map[string][]string{
 	"internal/config":       {"internal/filter", "internal/rule"},
 	"internal/collect":      {"internal/coverage", "internal/digest", "internal/event", "internal/fault", "internal/filter", "internal/inbox", "internal/lake", "internal/lineage", "internal/rule", "internal/source", "internal/store"},
 	"internal/lookup":       {"internal/awsapi", "internal/collect", "internal/coverage", "internal/fault", "internal/store"},
-	"internal/app":          {"internal/awsapi", "internal/collect", "internal/config", "internal/coverage", "internal/digest", "internal/event", "internal/filter", "internal/inbox", "internal/lake", "internal/lineage", "internal/lookup", "internal/notify", "internal/rule", "internal/source", "internal/store"},
+	"internal/app":          {"internal/awsapi", "internal/collect", "internal/config", "internal/coverage", "internal/digest", "internal/event", "internal/filter", "internal/inbox", "internal/lake", "internal/lineage", "internal/lookup", "internal/notify", "internal/rule", "internal/source", "internal/store", "internal/lake/s3lake", "internal/store/dynamo"},
 	"internal/cli": {
 		"internal/app", "internal/awsapi", "internal/collect", "internal/config", "internal/coverage", "internal/digest", "internal/event", "internal/lake", "internal/lineage", "internal/lookup", "internal/notify", "internal/permission", "internal/query", "internal/query/duckdb",
 		"internal/render", "internal/rule", "internal/simulate", "internal/simulate/server", "internal/source", "internal/store", "internal/story",
 	},
 	"internal/function": {"internal/app", "internal/awsapi", "internal/collect", "internal/config", "internal/event", "internal/lookup", "internal/notify", "internal/store"}, // what runs in AWS Lambda
+	"cmd/bootstrap":     {"internal/function"},
 	"cmd/iamtrack":      {"internal/cli"},
 	"bench":             {"internal/query", "internal/query/duckdb", "internal/simulate", "internal/simulate/server"},
 	// The simulated account on the wire.

@@ -41,8 +41,9 @@ type Functions struct {
 	Session *awsapi.Session
 	// Accounts lists the accounts to collect from.
 	Accounts func(context.Context) ([]*awsapi.Account, error)
-	// Notifier makes who sends messages.
-	Notifier func(notify.Options) *notify.Notifier
+	// Notifier makes who turns alerts into messages; one that doesn't send needs no
+	// secrets of channels.
+	Notifier func(ctx context.Context, sends bool, o notify.Options) *notify.Notifier
 	// Log is where a line of each invocation goes, and Metrics where its figures go.
 	Log     *slog.Logger
 	Metrics *Metrics
@@ -138,7 +139,7 @@ func (f *Functions) track(ctx context.Context) (*TrackResult, error) {
 		accounts, err := f.Accounts(ctx)
 		if err != nil {
 			err = fmt.Errorf("list the accounts to collect from: %w", err)
-			return nil, errors.Join(err, f.App.TellGaps(ctx, f.Notifier(notify.Options{}), &lookup.Summary{}, err))
+			return nil, errors.Join(err, f.App.TellGaps(ctx, f.Notifier(ctx, false, notify.Options{}), &lookup.Summary{}, err))
 		}
 		if f.collector, err = f.App.Collector(ctx, accounts); err != nil {
 			return nil, err
@@ -152,7 +153,7 @@ func (f *Functions) track(ctx context.Context) (*TrackResult, error) {
 		f.Log.WarnContext(ctx, "could not be read", slog.String("account_id", p.AccountID), slog.String("aws_region", p.Region),
 			slog.String("event_source", p.Source), slog.String("reason", string(p.Reason)), slog.String("error", p.Error))
 	}
-	if why := f.App.TellGaps(ctx, f.Notifier(notify.Options{}), &sum, err); why != nil {
+	if why := f.App.TellGaps(ctx, f.Notifier(ctx, false, notify.Options{}), &sum, err); why != nil {
 		err = errors.Join(err, why)
 	}
 	if err != nil {
@@ -312,7 +313,7 @@ type NotifyResult struct {
 // notify routes alerts and sends messages. A channel that fails holds up no other,
 // its messages are sent again, and the invocation fails.
 func (f *Functions) notify(ctx context.Context) (*NotifyResult, error) {
-	n := f.Notifier(notify.Options{
+	n := f.Notifier(ctx, true, notify.Options{
 		Log:    func(text string) { f.Log.WarnContext(ctx, text) },
 		Status: f.App.CoverageLines,
 	})

@@ -112,7 +112,7 @@ func newStack(t *testing.T, c simulate.Config, o server.Options) *stack {
 			}
 			return list, nil
 		},
-		Notifier: func(o notify.Options) *notify.Notifier {
+		Notifier: func(_ context.Context, _ bool, o notify.Options) *notify.Notifier {
 			o.Publish = func(_ context.Context, p notify.Publication) error {
 				if s.refuse == nil {
 					s.sent = append(s.sent, p)

@@ -1,0 +1,138 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/iamtrack/iamtrack/internal/awsapi"
+	"github.com/iamtrack/iamtrack/internal/config"
+	"github.com/iamtrack/iamtrack/internal/lake"
+	"github.com/iamtrack/iamtrack/internal/lake/s3lake"
+	"github.com/iamtrack/iamtrack/internal/store/dynamo"
+)
+
+// Parts are what a stack in AWS is made of, as far as programs work on it.
+type Parts struct {
+	Stack string
+	Table string // of DynamoDB
+	// Bucket has the lake; empty when the stack keeps none.
+	Bucket              string
+	Database, Workgroup string // of Athena
+	Topic               string // ARN, of SNS
+	Exporter            string // name of the function
+}
+
+// Outputs of the stack's template that say what its parts are.
+const (
+	OutputTable     = "Table"
+	OutputBucket    = "Bucket"
+	OutputDatabase  = "Database"
+	OutputWorkgroup = "Workgroup"
+	OutputTopic     = "Topic"
+	OutputExporter  = "ExporterFunction"
+)
+
+// FindStack asks CloudFormation what a stack is made of.
+func FindStack(ctx context.Context, s *awsapi.Session, name string) (Parts, error) {
+	st, err := s.Stack(ctx, name)
+	if err != nil {
+		return Parts{}, err
+	}
+	p := Parts{
+		Stack: st.Name, Table: st.Outputs[OutputTable], Bucket: st.Outputs[OutputBucket], Database: st.Outputs[OutputDatabase],
+		Workgroup: st.Outputs[OutputWorkgroup], Topic: st.Outputs[OutputTopic], Exporter: st.Outputs[OutputExporter],
+	}
+	if p.Table == "" {
+		why := "it isn't one of iamtrack's"
+		if !strings.HasSuffix(st.Status, "_COMPLETE") || strings.HasPrefix(st.Status, "ROLLBACK_") || strings.HasPrefix(st.Status, "DELETE_") {
+			why = "its state is " + st.Status
+			if st.Reason != "" {
+				why += " (" + st.Reason + ")"
+			}
+		}
+		return Parts{}, fmt.Errorf("the stack %s in %s has no output %s: %s", name, s.Region(), OutputTable, why)
+	}
+	return p, nil
+}
+
+// PartsOfEnvironment are the parts that a function of the stack is told.
+func PartsOfEnvironment(lookup func(string) (string, bool)) (Parts, error) {
+	get := func(name string) string { v, _ := lookup(name); return v }
+	p := Parts{Stack: get("IAMTRACK_STACK"), Table: get("IAMTRACK_TABLE"), Bucket: get("IAMTRACK_BUCKET")}
+	if p.Table == "" {
+		return p, errors.New("the environment variable IAMTRACK_TABLE is not set: it names the stack's table in DynamoDB")
+	}
+	return p, nil
+}
+
+// stackHotDays is how many days a stack's table keeps events, unless the setting
+// hot_days says otherwise.
+const stackHotDays = 7
+
+// OpenStack opens the parts of a stack. The table isn't asked yet; what is wrong with
+// it shows with the first call.
+func OpenStack(ctx context.Context, cfg config.Config, s *awsapi.Session, p Parts, o Options) (*App, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if cfg.Origin("hot_days") == "default" {
+		cfg.HotDays = stackHotDays
+	}
+	d := dynamo.Options{Now: o.Now, Keep: time.Duration(cfg.HotDays) * 24 * time.Hour}
+	bucket := lake.OpenMem() // stays empty: without a lake's bucket, rows stay in the table
+	if p.Bucket == "" {
+		d.Keep = 0
+	} else {
+		b, err := s.Bucket(ctx, p.Bucket)
+		if err != nil {
+			return nil, fmt.Errorf("open the lake of the stack: %w", err)
+		}
+		s3 := s3lake.New(b, "")
+		bucket, d.Blobs = s3, blobs{s3}
+	}
+	a, err := New(cfg, dynamo.Open(s.DynamoDB(""), p.Table, d), bucket, o)
+	if err != nil {
+		return nil, err
+	}
+	a.Parts = p
+	return a, nil
+}
+
+// blobs keeps what is too large for an item of the table in the lake's bucket.
+type blobs struct{ b lake.Bucket }
+
+// key is where a value lies: names may be long, and have any character.
+func (blobs) key(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return "large/" + hex.EncodeToString(sum[:])
+}
+
+func (s blobs) Put(ctx context.Context, name string, data []byte) error {
+	w, err := s.b.Create(ctx, s.key(name))
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(data); err != nil {
+		return errors.Join(err, w.Abort())
+	}
+	if _, err := w.Commit(""); err != nil && !errors.Is(err, lake.ErrChanged) { // it is there
+		return err
+	}
+	return nil
+}
+
+func (s blobs) Get(ctx context.Context, name string) ([]byte, error) {
+	r, err := s.b.Open(ctx, s.key(name))
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.NewSectionReader(r, 0, r.Object().Size))
+	return data, cmp.Or(err, r.Close())
+}
