@@ -102,6 +102,9 @@ func OpenStack(ctx context.Context, cfg config.Config, s *awsapi.Session, p Part
 		return nil, err
 	}
 	a.Parts = p
+	if p.Bucket == "" {
+		a.Pipeline.Inbox = nil
+	}
 	return a, nil
 }
 
