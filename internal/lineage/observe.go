@@ -87,7 +87,7 @@ func (o *Observer) Observe(e *event.Event, filtered bool) {
 			o.of[c] = s
 		}
 		if issues {
-			o.link(e, &st)
+			o.link(e, &st, filtered)
 		}
 	}
 	if filtered {
@@ -143,7 +143,7 @@ func (s *stem) needs() []string {
 }
 
 // link keeps what an event says of the credentials that it issued.
-func (o *Observer) link(e *event.Event, s *stem) {
+func (o *Observer) link(e *event.Event, s *stem, filtered bool) {
 	l := Link{
 		AccountID: e.AccountID, EventID: e.EventID, Version: e.Version(), EventTime: e.EventTime, EventName: e.EventName,
 		Chain: s.chain, Rooted: s.rooted, How: s.how,
@@ -155,6 +155,9 @@ func (o *Observer) link(e *event.Event, s *stem) {
 		l.Session = first(text(response, "assumedRoleUser", "arn"), text(response, "federatedUser", "arn"))
 	}
 	if e.IdentityType == "AWSService" {
+		if filtered {
+			l.Version = headVersion(l, s.chain[0].Name) // as ObserveService, which may have read it too
+		}
 		l = serviceLink(l, s.chain[0].Name)
 	}
 	if e.IssuedAccessKeyID != "" {
@@ -190,12 +193,20 @@ func (o *Observer) ObserveService(h *event.Head) {
 		return
 	}
 	if host == "" {
+		host, _ = h.Keep(v.GetStringBytes("userIdentity", "principalId"))
+	}
+	if host == "" {
 		host, _ = h.Keep(v.GetStringBytes("sourceIPAddress"))
 	}
-	o.links = append(o.links, serviceLink(Link{
-		Node: key, AccountID: h.AccountID, EventID: h.EventID(), EventTime: h.EventTime, EventName: h.EventName, Session: session,
-		Version: event.Version{Hash: hashOf(session, host, strconv.FormatInt(h.EventTime, 10))},
-	}, host))
+	l := Link{Node: key, AccountID: h.AccountID, EventID: h.EventID(), EventTime: h.EventTime, EventName: h.EventName, Session: session}
+	l.Version = headVersion(l, host)
+	o.links = append(o.links, serviceLink(l, host))
+}
+
+// headVersion ranks contents of one dropped event of a service, whose version and hash
+// need not be known, in some order: the same whichever comes first.
+func headVersion(l Link, host string) event.Version {
+	return event.Version{Hash: hashOf(l.Session, host, strconv.FormatInt(l.EventTime, 10))}
 }
 
 // hashOf is the same in all runs of the program.
