@@ -1,7 +1,6 @@
 package awsapi
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -98,15 +97,14 @@ type call struct {
 	op       string // what is done, for people
 	action   string // as IAM names it
 	region   string
-	resource string        // ARN or name; may be empty
-	limit    time.Duration // of one request; 0: callTimeout
+	resource string // ARN or name; may be empty
 }
 
 // do sends a request, once more when the credentials turn out to have expired,
 // and explains its error. It returns the server's time, zero if none was told.
 func (a *Account) do(ctx context.Context, c call, send func(context.Context) error) (time.Time, error) {
 	for again := false; ; again = true {
-		limited, cancel := context.WithTimeoutCause(ctx, cmp.Or(c.limit, callTimeout), tooLong(cmp.Or(c.limit, callTimeout)))
+		limited, cancel := context.WithTimeoutCause(ctx, callTimeout, errTooLong)
 		observed, saw := watch(limited, c.resource)
 		err := send(observed)
 		cancel()

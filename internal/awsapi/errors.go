@@ -65,8 +65,6 @@ var sentinels = map[Kind]error{
 	Unavailable: ErrUnavailable, ClockSkew: ErrClockSkew, NotFound: ErrNotFound, NotAWS: ErrNotAWS, Changed: ErrChanged,
 }
 
-func tooLong(limit time.Duration) error { return fmt.Errorf("no answer within %s", limit) }
-
 // String is the kind in a few words, such as for a line of coverage.
 func (k Kind) String() string {
 	if s := sentinels[k]; s != nil {
@@ -75,7 +73,10 @@ func (k Kind) String() string {
 	return "failed"
 }
 
-var errCredentials = errors.New("credentials")
+var (
+	errTooLong     = fmt.Errorf("no answer within %s", callTimeout)
+	errCredentials = errors.New("credentials")
+)
 
 // Error is a request that failed. Its text is a sentence for people: what was
 // tried, where, what is wrong and what to do about it. What AWS wrote is part of
@@ -277,6 +278,9 @@ func (a *Account) explain(c call, err error, s seen) *Error {
 		e.denial()
 	}
 	e.hint = a.advice(e, err)
+	if s.bucketRegion != "" && (e.Code == "PermanentRedirect" || e.Code == "AuthorizationHeaderMalformed") {
+		e.hint = "the bucket lies in " + tidy(s.bucketRegion) + " now: start again, it is asked for its region then"
+	}
 	return e
 }
 

@@ -62,11 +62,11 @@ func (p *Pipeline) Export(ctx context.Context, o ExportOptions) (ExportResult, e
 			}
 			for i, d := range days {
 				changed, err := p.exportWaiting(ctx, d, lost)
-				if err != nil {
-					return err
-				}
 				if changed {
 					res.Written++
+				}
+				if err != nil {
+					return err
 				}
 				res.Days++
 				if o.Progress != nil {

@@ -21,8 +21,12 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"os"
+	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/iamtrack/iamtrack/internal/app"
@@ -49,6 +53,7 @@ type Functions struct {
 	Metrics *Metrics
 	Now     func() time.Time
 
+	memory    sync.Once         // see limitMemory
 	collector *lookup.Collector // kept while the instance is warm: it knows regions and rates
 	listed    time.Time         // when its accounts were
 }
@@ -75,6 +80,7 @@ func Known(name string) error {
 // Invoke runs a function with the payload of its invocation. The result is one
 // object of JSON.
 func (f *Functions) Invoke(ctx context.Context, name string, payload json.RawMessage) (result any, err error) {
+	f.memory.Do(limitMemory)
 	started := f.Now()
 	switch name {
 	case Tracker:
@@ -95,6 +101,20 @@ func (f *Functions) Invoke(ctx context.Context, name string, payload json.RawMes
 	}
 	f.Log.InfoContext(ctx, name+" done", slog.Any("result", result), took)
 	return result, nil
+}
+
+// limitMemory tells the garbage collector how much the function has: it allows as
+// much as is in use beside it, and a function that takes more than it has is killed.
+// GOMEMLIMIT, when set, is the user's word.
+//
+// Source: AWS Lambda Developer Guide, "Defined runtime environment variables".
+func limitMemory() {
+	if os.Getenv("GOMEMLIMIT") != "" {
+		return
+	}
+	if mb, err := strconv.ParseInt(os.Getenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"), 10, 64); err == nil && mb > 0 {
+		debug.SetMemoryLimit(mb << 20 * 6 / 10) // the rest is for buffers and head-room
+	}
 }
 
 // margin is what is left of an invocation's time for writing what was read.
@@ -284,7 +304,7 @@ func (f *Functions) export(ctx context.Context) (*ExportResult, error) {
 	switch {
 	case errors.As(err, &held):
 		r.Busy = true
-	case err != nil && working.Err() != nil && ctx.Err() == nil && r.Days > 0:
+	case err != nil && working.Err() != nil && ctx.Err() == nil && r.Days+r.Written > 0:
 		r.Unfinished = true
 	case err != nil:
 		return nil, fmt.Errorf("bring the lake up to date: %w", err)

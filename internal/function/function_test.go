@@ -5,9 +5,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -371,7 +373,7 @@ func TestRealtime(t *testing.T) {
 // holds up nothing.
 func TestPoisonedInbox(t *testing.T) {
 	s := newStack(t, simulate.Config{Seed: 5, Days: 3, Events: 300}, server.Options{})
-	key := "inbox/" + today.AddDate(0, 0, -1).Format(time.DateOnly) + "/00112233445566778899-e1.zst"
+	key := "inbox/" + today.AddDate(0, 0, -1).Format(time.DateOnly) + "/00112233445566778899-e.zst"
 	w, err := s.bucket.Create(context.Background(), key)
 	if err != nil {
 		t.Fatal(err)
@@ -398,6 +400,21 @@ func TestPoisonedInbox(t *testing.T) {
 	}
 	if n := strings.Count(s.log.String(), key); n == 0 || !strings.Contains(s.log.String(), `"set_aside":true`) {
 		t.Errorf("logged %d times", n)
+	}
+}
+
+// A function knows how much memory it has.
+func TestMemoryLimit(t *testing.T) {
+	before := debug.SetMemoryLimit(-1)
+	defer debug.SetMemoryLimit(before)
+	t.Setenv("GOMEMLIMIT", "")
+	t.Setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512")
+	f := &function.Functions{Now: time.Now, Log: function.NewLog(io.Discard, slog.LevelInfo)}
+	if _, err := f.Invoke(context.Background(), "nobody", nil); err == nil {
+		t.Error("no error")
+	}
+	if got := debug.SetMemoryLimit(-1); got != 512<<20*6/10 {
+		t.Errorf("the limit is %d MB", got>>20)
 	}
 }
 

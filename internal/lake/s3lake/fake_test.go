@@ -96,7 +96,7 @@ func (f *fakeS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (f *fakeS3) serve(w http.ResponseWriter, r *http.Request, key string, body []byte) {
 	q := r.URL.Query()
-	w.Header().Set("x-amz-bucket-region", "us-east-1")
+	w.Header().Set("X-Amz-Bucket-Region", regionOf(r))
 	switch {
 	case key == "" && r.Method == http.MethodHead:
 	case key == "" && r.Method == http.MethodGet:
@@ -273,4 +273,13 @@ func (f *fakeS3) list(w http.ResponseWriter, prefix, token string) {
 	}
 	w.Header().Set("Content-Type", "application/xml")
 	_ = xml.NewEncoder(w).Encode(out)
+}
+
+// regionOf is the region that a request is signed for: the bucket lies there.
+func regionOf(r *http.Request) string {
+	_, scope, _ := strings.Cut(r.Header.Get("Authorization"), "Credential=")
+	if parts := strings.Split(scope, "/"); len(parts) > 2 {
+		return parts[2]
+	}
+	return "us-east-1"
 }

@@ -191,3 +191,42 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("slow down: %v", err)
 	}
 }
+
+// A bucket of another region is asked there; one that turns out to be elsewhere
+// afterwards is an error that says so.
+func TestAnotherRegion(t *testing.T) {
+	f := newFakeS3(t, true)
+	lies := "eu-west-1"
+	f.setFault(func(w http.ResponseWriter, r *http.Request, done bool) bool {
+		if done || strings.Contains(r.Header.Get("Authorization"), "/"+lies+"/s3/") {
+			return false
+		}
+		w.Header().Set("X-Amz-Bucket-Region", lies)
+		s3Error(w, http.StatusMovedPermanently, "PermanentRedirect")
+		return true
+	})
+	b := openAt(t, f.URL, "lake-bucket", "")
+	laketest.Put(t, b, "a", large, "")
+	if got, _ := laketest.Get(t, b, "a"); !bytes.Equal(got, large) {
+		t.Errorf("%d bytes came", len(got))
+	}
+	f.mu.Lock()
+	lies = "ap-south-1"
+	f.mu.Unlock()
+	for what, do := range map[string]func() error{
+		"read": func() error { _, err := b.Open(context.Background(), "a"); return err },
+		"list": func() error { _, err := b.List(context.Background(), ""); return err },
+		"write": func() error {
+			w, err := b.Create(context.Background(), "b")
+			if err != nil {
+				return err
+			}
+			_, err = w.Commit("")
+			return err
+		},
+	} {
+		if err := do(); err == nil || errors.Is(err, lake.ErrNotFound) || !strings.Contains(err.Error(), "ap-south-1") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
