@@ -1,6 +1,7 @@
 package awsapi
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -97,14 +98,15 @@ type call struct {
 	op       string // what is done, for people
 	action   string // as IAM names it
 	region   string
-	resource string // ARN or name; may be empty
+	resource string        // ARN or name; may be empty
+	limit    time.Duration // of one request; 0: callTimeout
 }
 
 // do sends a request, once more when the credentials turn out to have expired,
 // and explains its error. It returns the server's time, zero if none was told.
 func (a *Account) do(ctx context.Context, c call, send func(context.Context) error) (time.Time, error) {
 	for again := false; ; again = true {
-		limited, cancel := context.WithTimeoutCause(ctx, callTimeout, errTooLong)
+		limited, cancel := context.WithTimeoutCause(ctx, cmp.Or(c.limit, callTimeout), tooLong(cmp.Or(c.limit, callTimeout)))
 		observed, saw := watch(limited, c.resource)
 		err := send(observed)
 		cancel()

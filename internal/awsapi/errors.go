@@ -65,6 +65,8 @@ var sentinels = map[Kind]error{
 	Unavailable: ErrUnavailable, ClockSkew: ErrClockSkew, NotFound: ErrNotFound, NotAWS: ErrNotAWS, Changed: ErrChanged,
 }
 
+func tooLong(limit time.Duration) error { return fmt.Errorf("no answer within %s", limit) }
+
 // String is the kind in a few words, such as for a line of coverage.
 func (k Kind) String() string {
 	if s := sentinels[k]; s != nil {
@@ -73,10 +75,7 @@ func (k Kind) String() string {
 	return "failed"
 }
 
-var (
-	errTooLong     = fmt.Errorf("no answer within %s", callTimeout)
-	errCredentials = errors.New("credentials")
-)
+var errCredentials = errors.New("credentials")
 
 // Error is a request that failed. Its text is a sentence for people: what was
 // tried, where, what is wrong and what to do about it. What AWS wrote is part of

@@ -58,7 +58,7 @@ func (s *Session) Bucket(ctx context.Context, name string) (*Bucket, error) {
 	client := s.s3(region)
 	var out *s3.HeadBucketOutput
 	observed, saw := watch(ctx, bucketARN(region, name))
-	limited, cancel := context.WithTimeoutCause(observed, callTimeout, errTooLong)
+	limited, cancel := context.WithTimeoutCause(observed, callTimeout, tooLong(callTimeout))
 	out, err := client.HeadBucket(limited, &s3.HeadBucketInput{Bucket: aws.String(name)})
 	cancel()
 	if ctx.Err() != nil {

@@ -168,7 +168,7 @@ func runTimeline(ctx context.Context, e *env, o timelineOptions, text string) er
 		}
 		l := story.Life{
 			Person: found.Person, Range: story.Range{Since: since, Until: e.until}, Narrow: o.narrow, Writes: o.writes, Risky: o.risky,
-			Risks: risks, Limit: e.limit(200), Covered: c.known(since),
+			Risks: risks, Limit: e.limit(200), Events: found.Count, Covered: c.known(since),
 		}
 		life, err := teller.Timeline(ctx, l)
 		if err != nil {

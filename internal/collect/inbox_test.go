@@ -199,7 +199,7 @@ func TestInboxOfNobody(t *testing.T) {
 	if err := p.Inbox.Put(ctx, laketest.Day, rows, nil); err != nil {
 		t.Fatal(err)
 	}
-	laketest.Put(t, b, "inbox/"+laketest.Day.String()+"/0123456789abcdef0123-e.zst", []byte("poison"), "")
+	laketest.Put(t, b, "inbox/"+laketest.Day.String()+"/0123456789abcdef0123-e1.zst", []byte("poison"), "")
 	res, err := p.Export(ctx, collect.ExportOptions{})
 	if err != nil || res.Written != 1 || len(res.Unreadable) != 1 || !res.Unreadable[0].SetAside {
 		t.Fatalf("%+v, %v", res, err)

@@ -373,7 +373,7 @@ func TestRealtime(t *testing.T) {
 // holds up nothing.
 func TestPoisonedInbox(t *testing.T) {
 	s := newStack(t, simulate.Config{Seed: 5, Days: 3, Events: 300}, server.Options{})
-	key := "inbox/" + today.AddDate(0, 0, -1).Format(time.DateOnly) + "/00112233445566778899-e.zst"
+	key := "inbox/" + today.AddDate(0, 0, -1).Format(time.DateOnly) + "/00112233445566778899-e1.zst"
 	w, err := s.bucket.Create(context.Background(), key)
 	if err != nil {
 		t.Fatal(err)

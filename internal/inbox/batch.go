@@ -80,8 +80,8 @@ func (d *Day) Next(ctx context.Context, l *lake.Lake) (*Batch, error) {
 	for len(d.objects) > 0 && held < batchBytes && len(read) < batchObjects {
 		// As many as surely have room; at least one.
 		n, bytes := 0, 0
-		for n < len(d.objects) && n < readAtOnce*8 && (n == 0 || held+bytes+int(d.objects[n].size) <= batchBytes) {
-			bytes += int(min(d.objects[n].size, maxObject))
+		for n < len(d.objects) && n < readAtOnce*8 && (n == 0 || held+bytes+int(d.objects[n].object.Size) <= batchBytes) {
+			bytes += int(min(d.objects[n].object.Size, maxObject))
 			n++
 		}
 		if held > 0 && held+bytes > batchBytes {
@@ -129,7 +129,7 @@ func (d *Day) removeMerged(ctx context.Context, l *lake.Lake) error {
 	inEvents, inFiltered := set(events), set(filtered)
 	var known []name
 	d.objects = slices.DeleteFunc(d.objects, func(n name) bool {
-		done := (n.kind == filteredOnly || inEvents[n.id]) && (n.kind == eventsOnly || inFiltered[n.id])
+		done := (n.events == 0 || inEvents[n.id]) && (n.filtered == 0 || inFiltered[n.id])
 		if done {
 			known = append(known, n)
 		}
@@ -153,8 +153,8 @@ func (d *Day) readAll(ctx context.Context, objects []name) ([]*content, error) {
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(readAtOnce)
 	for i, n := range objects {
-		if n.size > maxObject {
-			wrong[i] = fmt.Errorf("it has %d bytes; at most %d are read", n.size, maxObject)
+		if n.object.Size > maxObject {
+			wrong[i] = fmt.Errorf("it has %d bytes; at most %d are read", n.object.Size, maxObject)
 			continue
 		}
 		g.Go(func() error {
@@ -185,7 +185,7 @@ func (d *Day) readAll(ctx context.Context, objects []name) ([]*content, error) {
 		case errors.Is(err, lake.ErrNewer):
 			d.report(Problem{Object: objects[i].key(), Reason: err.Error() + ": update the exporter"})
 		case err != nil:
-			if err := d.in.setAside(ctx, objects[i].key(), objects[i].size, err, d.report); err != nil {
+			if err := d.in.setAside(ctx, objects[i].key(), objects[i].object.Size, err, d.report); err != nil {
 				return nil, err
 			}
 		}

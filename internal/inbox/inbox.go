@@ -2,8 +2,8 @@
 // lake's bucket: who collects writes each batch there, and who exports merges them
 // into the day files without asking the hot store for any row.
 //
-//	inbox/YYYY-MM-DD/ID-KIND.zst       rows of one day (object.go); KIND is ef, e or
-//	                                   f: it has events, filtered rows, or both
+//	inbox/YYYY-MM-DD/ID-e12f345.zst    rows of one day (object.go): 12 events and 345
+//	                                   filtered rows; a kind without rows isn't named
 //	inbox-bad/…                        what was found there and isn't readable
 //
 // The id is made of the rows, so that what is written again is the same object. A day
@@ -25,7 +25,9 @@ import (
 	"io"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/fault"
@@ -95,30 +97,66 @@ func (in *Inbox) create(ctx context.Context, key string, data []byte) error {
 
 // name is the name of an object.
 type name struct {
-	date event.Date
-	id   string // 20 hex digits
-	kind string
-	size int64 // of the object, when it was listed
+	date             event.Date
+	id               string // 20 hex digits
+	events, filtered int    // rows
+	object           lake.Object
 }
 
-// Kinds of objects.
-const (
-	eventsOnly   = "e"
-	filteredOnly = "f"
-	both         = "ef"
-)
+func (n name) key() string {
+	count := ""
+	if n.events > 0 {
+		count = "e" + strconv.Itoa(n.events)
+	}
+	if n.filtered > 0 {
+		count += "f" + strconv.Itoa(n.filtered)
+	}
+	return folder + n.date.String() + "/" + n.id + "-" + count + ".zst"
+}
 
-func (n name) key() string { return folder + n.date.String() + "/" + n.id + "-" + n.kind + ".zst" }
-
-var nameForm = regexp.MustCompile(`^inbox/([0-9]{4}-[0-9]{2}-[0-9]{2})/([0-9a-f]{20})-(ef|e|f)\.zst$`)
+var nameForm = regexp.MustCompile(`^inbox/([0-9]{4}-[0-9]{2}-[0-9]{2})/([0-9a-f]{20})-(?:e([1-9][0-9]{0,8}))?(?:f([1-9][0-9]{0,8}))?\.zst$`)
 
 func parseName(o lake.Object) (name, bool) {
 	m := nameForm.FindStringSubmatch(o.Key)
-	if m == nil {
+	if m == nil || m[3]+m[4] == "" {
 		return name{}, false
 	}
-	date, err := event.ParseDate(m[1])
-	return name{date, m[2], m[3], o.Size}, err == nil
+	n := name{id: m[2], object: o}
+	n.events, _ = strconv.Atoi(m[3]) // "" is none
+	n.filtered, _ = strconv.Atoi(m[4])
+	var err error
+	n.date, err = event.ParseDate(m[1])
+	return n, err == nil
+}
+
+// Waiting is what the lake doesn't have yet.
+type Waiting struct {
+	Objects          int
+	Events, Filtered int64 // rows, as the objects' names say
+	// Since is when the oldest object was written; zero when there is none.
+	Since time.Time
+}
+
+// Waiting tells what waits for the export. Permission: s3:ListBucket.
+func (in *Inbox) Waiting(ctx context.Context) (Waiting, error) {
+	objects, err := in.b.List(ctx, folder)
+	if err != nil {
+		return Waiting{}, fmt.Errorf("list the inbox: %w", err)
+	}
+	var w Waiting
+	for _, o := range objects {
+		n, ok := parseName(o)
+		if !ok {
+			continue // the export tells of it
+		}
+		w.Objects++
+		w.Events += int64(n.events)
+		w.Filtered += int64(n.filtered)
+		if w.Since.IsZero() || o.ModTime.Before(w.Since) {
+			w.Since = o.ModTime
+		}
+	}
+	return w, nil
 }
 
 // Problem is an object that could not be merged.

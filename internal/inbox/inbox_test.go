@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/zstd"
@@ -236,7 +237,9 @@ func TestPoison(t *testing.T) {
 		"name of another day": {strings.Replace(key, day.String(), (day + 1).String(), 1), good},
 		"no such day":         {strings.Replace(key, day.String(), "2026-13-41", 1), good},
 		"another's name":      {otherKey, good},
-		"another kind":        {strings.Replace(key, "-ef.", "-e.", 1), good},
+		"another kind":        {key[:strings.LastIndexByte(key, 'f')] + ".zst", good},
+		"another number":      {strings.Replace(key, ".zst", "0.zst", 1), good},
+		"no number":           {key[:strings.LastIndexByte(key, '-')] + "-.zst", good},
 		"hostile name":        {"inbox/2026-02-16/\x1b[31m<script>", []byte("x")},
 		"empty":               {key, nil},
 		"text":                {key, []byte(strings.Repeat("hello ", 99))},
@@ -359,3 +362,21 @@ var errNoAccess = errors.New("no access")
 type failing struct{ lake.Bucket }
 
 func (failing) Open(context.Context, string) (lake.Reader, error) { return nil, errNoAccess }
+
+func TestWaiting(t *testing.T) {
+	b := lake.OpenMem()
+	in := inbox.New(b)
+	if w, err := in.Waiting(t.Context()); err != nil || w != (inbox.Waiting{}) {
+		t.Fatalf("of an empty inbox: %+v, %v", w, err)
+	}
+	before := time.Now()
+	events := laketest.Traffic(3, laketest.Day, 40)
+	put(t, b, laketest.Day, events[:30], nil)
+	put(t, b, laketest.Day, events[30:], nil)
+	put(t, b, laketest.Day, events[30:], nil) // the same object again
+	laketest.Put(t, b, "inbox/readme.txt", []byte("x"), "")
+	w, err := in.Waiting(t.Context())
+	if err != nil || w.Objects != 2 || w.Events != 40 || w.Filtered != 0 || w.Since.Before(before.Add(-time.Second)) || w.Since.After(time.Now()) {
+		t.Errorf("%+v, %v", w, err)
+	}
+}

@@ -191,14 +191,20 @@ func (o *object) finish() (name, []byte, error) {
 	out = binary.LittleEndian.AppendUint32(out, uint32(len(packed))) //nolint:gosec // a few KB
 	out = append(out, packed...)
 	out = append(append(out, o.events.data...), o.filtered.data...)
-	n := name{date: o.date, id: hex.EncodeToString(o.hash.Sum(nil)[:10]), kind: both}
-	switch {
-	case len(o.filtered.lengths) == 0:
-		n.kind = eventsOnly
-	case len(o.events.lengths) == 0:
-		n.kind = filteredOnly
+	n := name{
+		date: o.date, id: hex.EncodeToString(o.hash.Sum(nil)[:10]),
+		events: rowsOf(o.events.lengths), filtered: rowsOf(o.filtered.lengths),
 	}
 	return n, out, nil
+}
+
+// rowsOf adds up the rows of blocks.
+func rowsOf(blocks []blockLen) int {
+	n := 0
+	for _, b := range blocks {
+		n += b[2]
+	}
+	return n
 }
 
 // block is a run of rows in order, still compressed.
@@ -267,8 +273,7 @@ func (c codec) parse(n name, data []byte) (*content, error) {
 	if found.filtered, data, err = parseBlocks[event.Filtered](c, n.date, filteredColumns, h.FilteredColumns, h.Filtered, data, sum, &left); err != nil {
 		return nil, err
 	}
-	kinds := map[[2]bool]string{{true, true}: both, {true, false}: eventsOnly, {false, true}: filteredOnly}
-	if id := hex.EncodeToString(sum.Sum(nil)[:10]); len(data) > 0 || id != n.id || kinds[[2]bool{len(found.events) > 0, len(found.filtered) > 0}] != n.kind {
+	if id := hex.EncodeToString(sum.Sum(nil)[:10]); len(data) > 0 || id != n.id || rowsOf(h.Events) != n.events || rowsOf(h.Filtered) != n.filtered {
 		return nil, errors.New("its content isn't what its name says")
 	}
 	return found, nil

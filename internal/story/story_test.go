@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -20,6 +22,7 @@ import (
 // call is a record, as far as a story cares.
 type call struct {
 	at               string // time of the day
+	day              string // 2026-11-20 if it isn't said
 	account, user    string
 	name, agent, ip  string
 	target           string
@@ -62,8 +65,11 @@ func (c call) json(i int) string {
 	if c.ip == "" {
 		c.ip = "198.51.100.7"
 	}
-	return fmt.Sprintf(`{"eventVersion":"1.08","userIdentity":%s,"eventTime":"2026-11-20T%sZ","eventSource":"%s.amazonaws.com","eventName":%q,"awsRegion":"us-east-1","sourceIPAddress":%q,"userAgent":%q,"readOnly":%v,%s"requestParameters":%s,"responseElements":%s,"eventID":"00000000-0000-4000-8000-%012d","recipientAccountId":%q}`,
-		identity, c.at, source, c.name, c.ip, c.agent, c.read, failed, request, response, i, account)
+	if c.day == "" {
+		c.day = "2026-11-20"
+	}
+	return fmt.Sprintf(`{"eventVersion":"1.08","userIdentity":%s,"eventTime":"%sT%sZ","eventSource":"%s.amazonaws.com","eventName":%q,"awsRegion":"us-east-1","sourceIPAddress":%q,"userAgent":%q,"readOnly":%v,%s"requestParameters":%s,"responseElements":%s,"eventID":"00000000-0000-4000-8000-%012d","recipientAccountId":%q}`,
+		identity, c.day, c.at, source, c.name, c.ip, c.agent, c.read, failed, request, response, i, account)
 }
 
 // tell makes a Teller over a lake of calls.
@@ -96,14 +102,20 @@ func tell(t *testing.T, calls ...call) *story.Teller {
 		t.Fatal(err)
 	}
 	l := lake.New(bucket, lake.Options{})
-	if _, _, err := l.Merge(t.Context(), events[0].Date(), lake.Input{Events: func(yield func(event.Event, error) bool) {
-		for _, e := range events {
-			if !yield(e, nil) {
-				return
+	byDay := map[event.Date][]event.Event{}
+	for _, e := range events {
+		byDay[e.Date()] = append(byDay[e.Date()], e)
+	}
+	for date, events := range byDay {
+		if _, _, err := l.Merge(t.Context(), date, lake.Input{Events: func(yield func(event.Event, error) bool) {
+			for _, e := range events {
+				if !yield(e, nil) {
+					return
+				}
 			}
+		}}); err != nil {
+			t.Fatal(err)
 		}
-	}}); err != nil {
-		t.Fatal(err)
 	}
 	engine, err := duckdb.Open(context.Background(), duckdb.Options{LakeDir: dir})
 	if err != nil {
@@ -128,6 +140,52 @@ func folded(s *story.Session) string {
 		out = append(out, text)
 	}
 	return strings.Join(out, ", ")
+}
+
+// TestManyEventsAreToldAlike asks for the newest entries of somebody with many
+// events, in one go and with only the newest days read: sessions go on over
+// midnight, and for days.
+func TestManyEventsAreToldAlike(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for _, pauses := range []int{0, 40, 400} { // one in so many calls comes hours later
+		at := time.Date(2026, 10, 1, 22, 0, 0, 0, time.UTC)
+		var calls []call
+		for range 9000 {
+			at = at.Add(time.Duration(random.IntN(600)) * time.Second)
+			if pauses > 0 && random.IntN(pauses) == 0 {
+				at = at.Add(time.Duration(random.IntN(7200)) * time.Second)
+			}
+			c := call{day: at.Format(time.DateOnly), at: at.Format(time.TimeOnly), user: "alice", agent: "aws-cli/2", name: "ListUsers", read: true}
+			switch random.IntN(20) {
+			case 0:
+				c.name, c.read, c.target = "CreateUser", false, "bob"
+			case 1:
+				c.denied = true
+			case 2:
+				c.agent = "Terraform"
+			case 3:
+				c.ip = "203.0.113.9"
+			}
+			calls = append(calls, c)
+		}
+		teller := tell(t, calls...)
+		for _, limit := range []int{1, 30, 200, 5000} {
+			ask := func(many int64) story.Timeline {
+				out, err := teller.Timeline(t.Context(), story.Life{Person: story.Person{Kind: event.KindIAMUser, Name: "alice", Account: "111122223333"}, Limit: limit, Events: many})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return out
+			}
+			whole, part := ask(0), ask(int64(len(calls)))
+			if whole.Count != int64(len(calls)) || whole.Denied == 0 || len(whole.Sessions) == 0 {
+				t.Fatalf("%d calls, %d denied, %d sessions told", whole.Count, whole.Denied, len(whole.Sessions))
+			}
+			if !reflect.DeepEqual(whole, part) {
+				t.Errorf("1 pause in %d calls, limit %d: with the newest days only %d sessions of %d, else %d of %d", pauses, limit, len(part.Sessions), part.Count, len(whole.Sessions), whole.Count)
+			}
+		}
+	}
 }
 
 func TestRepetitionIsFolded(t *testing.T) {

@@ -4,10 +4,13 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/lineage"
@@ -34,6 +37,9 @@ type Life struct {
 	Risks map[event.Key][]Risk
 	// Limit is the most entries, the newest; 0 means all.
 	Limit int
+	// Events is how many events of the person are stored, as Find says; of many only
+	// the days are read that Limit asks for.
+	Events int64
 	// Covered tells whether all calls on a service ("": on any) in an account
 	// are known for long enough before Range.Since that what isn't among them
 	// is new; nil: never.
@@ -147,17 +153,77 @@ func (t *Teller) Timeline(ctx context.Context, l Life) (Timeline, error) {
 	if l.Risky {
 		where = append(where, risky)
 	}
-	out, err := t.entries(ctx, &l, timelineSQL(where, risky, l.Limit))
+	var bearers []Bearer
+	asking, asked := errgroup.WithContext(ctx)
+	asking.Go(func() (err error) {
+		bearers, err = t.bearers(asked, &l, who)
+		return err
+	})
+	out, err := t.newest(asked, &l, where, risky)
+	if werr := asking.Wait(); err == nil || werr != nil {
+		err = werr
+	}
 	if err != nil {
 		return Timeline{}, err
 	}
+	out.Bearers = bearers
 	if err := t.known(ctx, &out); err != nil {
 		return Timeline{}, err
 	}
-	if out.Bearers, err = t.bearers(ctx, &l, who); err != nil {
+	return out, t.mark(ctx, &l, who, &out)
+}
+
+// manyEvents is how many events are folded in one go.
+const manyEvents = 2_000
+
+// newest finds the entries. Of somebody with many events the newest days only are
+// folded, if Limit leaves the others out anyway: as many as make sure that each
+// entry found has all of its calls.
+func (t *Teller) newest(ctx context.Context, l *Life, where []string, risky string) (Timeline, error) {
+	if l.Limit == 0 || l.Events <= manyEvents {
+		out, _, err := t.entries(ctx, l, l.Range, timelineSQL(where, risky, l.Limit))
+		return out, err
+	}
+	type day struct {
+		date      event.Date
+		n, denied int64
+	}
+	var days []day
+	var sum Timeline
+	err := t.each(ctx, l.Range, "SELECT min(event_time), count(*), count(CASE WHEN outcome = 'denied' THEN 1 END)\nFROM events\nWHERE "+all(where)+
+		"\nGROUP BY event_date\nORDER BY 1 DESC", func(r row) error {
+		d := day{event.DateOf(r.ms(0)), r.int(1), r.int(2)}
+		days = append(days, d)
+		sum.Count, sum.Denied = sum.Count+d.n, sum.Denied+d.denied
+		return nil
+	})
+	if err != nil {
 		return Timeline{}, err
 	}
-	return out, t.mark(ctx, &l, who, &out)
+	for many := int64(max(manyEvents, 10*l.Limit)); ; many *= 4 {
+		r, events := l.Range, int64(0)
+		for i, d := range days {
+			if events += d.n; events >= many && i < len(days)-1 {
+				r.Since = d.date.Time()
+				break
+			}
+		}
+		whole := r == l.Range
+		narrow := where
+		if !whole {
+			since, err := query.EventFilter{Since: r.Since}.Conditions()
+			if err != nil {
+				return Timeline{}, err
+			}
+			narrow = slices.Concat(where, since)
+		}
+		out, began, err := t.entries(ctx, l, r, timelineSQL(narrow, risky, l.Limit))
+		// What went on within a pause of the first day may have begun before it.
+		if err != nil || whole || out.More && began >= r.Since.Add(pause).UnixMilli() {
+			out.Count, out.Denied = sum.Count, sum.Denied
+			return out, err
+		}
+	}
 }
 
 // bearers finds whose name the person's is, the first seen first.
@@ -221,50 +287,60 @@ func (l *Life) risky() (string, error) {
 }
 
 // timelineSQL folds events into entries: visits are what Session is, heavy calls
-// those that are told one by one, and a block what lies between two of them.
+// those that are told one by one, and a block what lies between two of them. What
+// is sorted for that is narrow, numbers and hashes: somebody may have made hundreds
+// of thousands of calls. Texts join when the newest entries are picked, and they,
+// not the hashes, tell these apart.
 func timelineSQL(where []string, risky string, limit int) string {
 	const visit = "chain, account_id, source_ip, way"
-	const kind = "event_name, event_source, outcome, error_code, risky"
-	sql := `WITH base AS (
+	const kind = "event_name, event_source, outcome, error_code, risky, reads"
+	const told = "CASE WHEN heavy THEN target ELSE '' END"
+	most := ""
+	if limit > 0 {
+		most = "\n  ORDER BY max(event_time) DESC, min(event_time) DESC, min(nr) DESC\n  LIMIT " + strconv.Itoa(limit+1)
+	}
+	return `WITH called AS (
   SELECT event_time, event_id, account_id, coalesce(aws_region, '') AS region, coalesce(event_name, '') AS event_name, coalesce(event_source, '') AS event_source, outcome,
     coalesce(error_code, '') AS error_code, coalesce(source_ip, '') AS source_ip, coalesce(access_key_id, '') AS access_key, coalesce(actor_chain, '') AS chain,
-    ` + waySQL + ` AS way, ` + readSQL + ` AS reads, ` + risky + ` AS risky,
-    coalesce(target_name, target_arn, '') AS target, ` + placeSQL + ` AS place
+    ` + waySQL + ` AS way, ` + readSQL + ` AS reads, ` + risky + ` AS risky, coalesce(target_name, target_arn, '') AS target
   FROM events
   WHERE ` + all(where) + `
-), called AS (
-  SELECT *, NOT reads OR risky AS heavy,
-    CASE WHEN lag(event_time) OVER w >= event_time - INTERVAL '` + strconv.Itoa(int(pause/time.Minute)) + `' MINUTE THEN 0 ELSE 1 END AS begins
+), base AS MATERIALIZED (
+  SELECT *, row_number() OVER () AS id, NOT reads OR risky AS heavy FROM called
+), numbered AS (
+  SELECT id, event_time, heavy, outcome = 'denied' AS denied, hash(` + visit + `) AS who, hash(` + kind + `, ` + told + `) AS what,
+    row_number() OVER (ORDER BY event_time, event_id, account_id) AS nr
   FROM base
-  WINDOW w AS (PARTITION BY ` + visit + ` ORDER BY event_time, event_id)
+), paused AS (
+  SELECT *, CASE WHEN lag(event_time) OVER (PARTITION BY who ORDER BY nr) >= event_time - INTERVAL '` + strconv.Itoa(int(pause/time.Minute)) + `' MINUTE THEN 0 ELSE 1 END AS begins
+  FROM numbered
 ), visited AS (
-  SELECT *, sum(begins) OVER (PARTITION BY ` + visit + ` ORDER BY event_time, event_id ROWS UNBOUNDED PRECEDING) AS visit
-  FROM called
-), blocked AS (
-  SELECT *, CASE WHEN heavy THEN
-      row_number() OVER (PARTITION BY ` + visit + `, visit, heavy ORDER BY event_time, event_id)
-      - row_number() OVER (PARTITION BY ` + visit + `, visit, heavy, ` + kind + `, target ORDER BY event_time, event_id)
-    ELSE sum(CASE WHEN heavy THEN 1 ELSE 0 END) OVER (PARTITION BY ` + visit + `, visit ORDER BY event_time, event_id ROWS UNBOUNDED PRECEDING) END AS block,
-    CASE WHEN heavy THEN target ELSE '' END AS told
+  SELECT *, sum(begins) OVER (PARTITION BY who ORDER BY nr ROWS UNBOUNDED PRECEDING) AS visit
+  FROM paused
+), blocked AS MATERIALIZED (
+  SELECT id, event_time, nr, denied, who, visit, heavy, what, min(event_time) OVER (PARTITION BY who, visit) AS began, CASE WHEN heavy THEN
+      row_number() OVER (PARTITION BY who, visit, heavy ORDER BY nr) - row_number() OVER (PARTITION BY who, visit, heavy, what ORDER BY nr)
+    ELSE sum(CASE WHEN heavy THEN 1 ELSE 0 END) OVER (PARTITION BY who, visit ORDER BY nr ROWS UNBOUNDED PRECEDING) END AS block
   FROM visited
-), folded AS (
-  SELECT ` + visit + `, CAST(visit AS BIGINT) AS visit, ` + kind + `, reads, told, count(*) AS n, min(event_time) AS first, max(event_time) AS last,
-    min(region) AS region, max(region) AS other_region, min(access_key) AS access_key, max(access_key) AS other_key, min(place, ` + strconv.Itoa(maxRisks) + `) AS places
+), picked AS (
+  SELECT who, visit, heavy, what, block
   FROM blocked
-  GROUP BY ` + visit + `, visit, ` + kind + `, reads, told, heavy, block
+  GROUP BY who, visit, heavy, what, block` + most + `
+), entries AS (
+  SELECT ` + visit + `, CAST(visit AS BIGINT) AS visit, ` + kind + `, ` + told + ` AS told, count(*) AS n, min(event_time) AS first, max(event_time) AS last,
+    min(region) AS region, max(region) AS other_region, min(access_key) AS access_key, max(access_key) AS other_key, min(place, ` + strconv.Itoa(maxRisks) + `) AS places, min(began) AS began
+  FROM (SELECT base.*, ` + placeSQL + ` AS place, who, visit, what, block, began FROM picked JOIN blocked USING (who, visit, heavy, what, block) JOIN base USING (id, event_time, heavy))
+  GROUP BY ` + visit + `, visit, ` + kind + `, told, heavy, block
 )
-SELECT *, CAST(sum(n) OVER () AS BIGINT) AS total, CAST(sum(CASE WHEN outcome = 'denied' THEN n ELSE 0 END) OVER () AS BIGINT) AS denied
-FROM folded
+SELECT *, (SELECT count(*) FROM blocked) AS total, (SELECT count(*) FROM blocked WHERE denied) AS refused
+FROM entries
 ORDER BY last DESC, first DESC, account_id, event_name, chain, source_ip, way, visit, outcome, error_code, told
 `
-	if limit > 0 {
-		sql += "LIMIT " + strconv.Itoa(limit+1)
-	}
-	return sql
 }
 
-// entries reads what timelineSQL finds into sessions.
-func (t *Teller) entries(ctx context.Context, l *Life, sql string) (Timeline, error) {
+// entries reads what timelineSQL finds into sessions, and when the first of the
+// visits began that they are of (ms since the epoch).
+func (t *Teller) entries(ctx context.Context, l *Life, in Range, sql string) (Timeline, int64, error) {
 	type visit struct {
 		chain, account, ip, way string
 		n                       int64
@@ -272,13 +348,14 @@ func (t *Teller) entries(ctx context.Context, l *Life, sql string) (Timeline, er
 	var out Timeline
 	sessions := map[visit]*Session{}
 	var order []*Session
-	n := 0
-	err := t.each(ctx, l.Range, sql, func(r row) error {
-		out.Count, out.Denied = r.int(20), r.int(21)
+	n, began := 0, int64(math.MaxInt64)
+	err := t.each(ctx, in, sql, func(r row) error {
+		out.Count, out.Denied = r.int(21), r.int(22)
 		if n++; l.Limit > 0 && n > l.Limit {
 			out.More = true
 			return nil
 		}
+		began = min(began, r.ms(20))
 		v := visit{r.text(0), r.text(1), r.text(2), r.text(3), r.int(4)}
 		s := sessions[v]
 		if s == nil {
@@ -324,7 +401,7 @@ func (t *Teller) entries(ctx context.Context, l *Life, sql string) (Timeline, er
 		return nil
 	})
 	if err != nil {
-		return out, err
+		return out, began, err
 	}
 	for _, s := range order {
 		slices.Sort(s.Regions)
@@ -338,7 +415,7 @@ func (t *Teller) entries(ctx context.Context, l *Life, sql string) (Timeline, er
 		return cmp.Or(cmp.Compare(a.From, b.From), cmp.Compare(a.To, b.To), strings.Compare(a.AccountID, b.AccountID), strings.Compare(a.Chain, b.Chain),
 			strings.Compare(a.SourceIP, b.SourceIP), strings.Compare(a.Way, b.Way))
 	})
-	return out, nil
+	return out, began, nil
 }
 
 // tieOrder is that of calls within one second, which is as exact as records are: what
