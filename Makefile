@@ -6,7 +6,7 @@ TOOLS    := $(CURDIR)/.tools
 LINT_VERSION := v2.15.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-matrix test-integration test-trino lint fuzz bench bench-quick golden docs clean
+.PHONY: help demo build lambda test test-matrix test-integration test-trino validate lint fuzz bench bench-quick golden template docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -17,6 +17,11 @@ demo: build ## show the product on a simulated organization (no AWS account need
 build: ## build bin/iamtrack
 	@mkdir -p bin
 	CGO_ENABLED=1 $(GO) build -ldflags '$(LDFLAGS)' -o bin/iamtrack ./cmd/iamtrack
+
+ARCH ?= arm64
+lambda: ## build the functions' program into dist/lambda, for `sam deploy` (ARCH=arm64 or amd64)
+	@mkdir -p dist/lambda
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) $(GO) build -trimpath -tags lambda.norpc -ldflags '$(LDFLAGS)' -o dist/lambda/bootstrap ./cmd/bootstrap
 
 test: ## vet, and run all tests (the race detector where goroutines meet)
 	$(GO) vet ./...
@@ -52,6 +57,9 @@ bench-quick: ## the same on 200,000 events, printed
 
 golden: ## rewrite the golden files
 	$(GO) test ./internal/cli ./internal/lake ./internal/query/... ./internal/render ./internal/simulate -update
+
+template: ## rewrite the generated parts of deploy/template.yaml
+	$(GO) test ./deploy -update
 
 docs: ## rewrite the generated pages: rules, queries, data model, commands
 	$(GO) test ./internal/cli -run TestDocs -update

@@ -22,7 +22,7 @@ const ToCollect = "collect"
 func (a *App) Collector(ctx context.Context, accounts []*awsapi.Account) (*lookup.Collector, error) {
 	c := &lookup.Collector{
 		Store: a.Store, Ingest: a.Pipeline.Ingest, Holder: collect.NewHolder("collect"), Sources: a.Config.Sources,
-		Rate: a.Config.RequestRate,
+		Rate: a.Config.RequestRate, Workers: a.Config.MaxWorkers, IdentityCenter: a.Config.SSORegion,
 		Users: func(ctx context.Context, users []awsapi.DirectoryUser) error {
 			names := make([]lineage.Name, len(users))
 			for i, u := range users {

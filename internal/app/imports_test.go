@@ -47,6 +47,7 @@ var allowed = map[string][]string{
 		"internal/render", "internal/rule", "internal/simulate", "internal/simulate/server", "internal/source", "internal/store", "internal/story",
 	},
 	"internal/function": {"internal/app", "internal/awsapi", "internal/collect", "internal/config", "internal/event", "internal/lookup", "internal/notify", "internal/store"}, // what runs in AWS Lambda
+	"deploy":            {},                                                                                                                                                   // the stack's templates
 	"cmd/bootstrap":     {"internal/function"},
 	"cmd/iamtrack":      {"internal/cli"},
 	"bench":             {"internal/query", "internal/query/duckdb", "internal/simulate", "internal/simulate/server"},

@@ -76,8 +76,9 @@ func newQueryExportCmd(e *env) *cobra.Command {
 		Use:   "export [NAME…]",
 		Short: "Print queries as SQL to paste into the Athena console",
 		Long: `Print queries as SQL to paste into the Athena console: the same text that this
-program runs, with the time range and zone filled in. Without names all are
-printed, after the definitions of the tables.`,
+program runs, with the time range and zone filled in; without --since and
+--until the range moves with the day on which the query is run. Without names all
+are printed, after the definitions of the tables.`,
 		Example: "  iamtrack query export --athena > queries.sql",
 		Args:    cobra.ArbitraryArgs,
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -317,6 +318,7 @@ func runQueryExport(e *env, o queryOptions, names []string) error {
 		}
 		return e.document(func(w io.Writer) error { return c.ExportAthena(w, p) })
 	}
+	p.Moving = p.Since.IsZero() && p.Until.IsZero()
 	texts := make([]string, len(names))
 	for i, name := range names {
 		q, err := c.Get(name)

@@ -116,6 +116,13 @@ type Config struct {
 	// Regions (regions, --regions) are the regions to read from. Default: all that
 	// are enabled in the account.
 	Regions []string
+	// SSORegion (sso_region, SSO_REGION) is the region of IAM Identity Center, whose
+	// events are read there. Default: none, which means that each region is asked
+	// whether it is the one.
+	SSORegion string
+	// MaxWorkers (max_workers, MAX_WORKERS) is how many regions are read at once, of
+	// all accounts together; 1 to 32. Default: 32.
+	MaxWorkers int
 	// RequestRate (request_rate, IAMTRACK_REQUEST_RATE) is how many LookupEvents
 	// requests a second a collection may send in each account and region. Less
 	// leaves more of CloudTrail's quota to others; more is for a simulated account

@@ -220,6 +220,16 @@ var definitions = []definition{
 		},
 		get: func(c *Config) string { return strings.Join(c.Regions, ",") },
 	}, {
+		key: "sso_region", legacy: "SSO_REGION",
+		allowed: "an AWS region such as eu-central-1", meaning: "the region of IAM Identity Center; found by asking when empty",
+		set: func(c *Config, v string) bool { c.SSORegion = v; return v == "" || isRegion(v) },
+		get: func(c *Config) string { return c.SSORegion },
+	}, {
+		key: "max_workers", legacy: "MAX_WORKERS", deflt: "32",
+		allowed: "a number from 1 to 32", meaning: "regions that are read at once",
+		set: func(c *Config, v string) (ok bool) { c.MaxWorkers, ok = parseInt(v, 1, 32); return ok },
+		get: func(c *Config) string { return strconv.Itoa(c.MaxWorkers) },
+	}, {
 		key: "request_rate", deflt: "2",
 		allowed: "a number from 0.1 to 10000", meaning: "LookupEvents requests a second in each account and region",
 		set: func(c *Config, v string) bool {

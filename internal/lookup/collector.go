@@ -69,6 +69,10 @@ type Collector struct {
 	// Rate is how many requests a second may be sent in each account and region;
 	// 0: PermittedRate. Less leaves more to others who ask CloudTrail.
 	Rate float64
+	// Workers is how many regions are read at once, of all accounts together; 0: 32.
+	Workers int
+	// IdentityCenter is the region of IAM Identity Center; "": each region is asked.
+	IdentityCenter string
 	// Users, when set, takes the users of an Identity Center that was found, who
 	// are listed where that is permitted.
 	Users func(context.Context, []awsapi.DirectoryUser) error
@@ -109,8 +113,8 @@ type discovered struct {
 // discoverAgain is for how long what was discovered is taken for true.
 const discoverAgain = time.Hour
 
-// maxRegions bounds the regions that are read at once.
-const maxRegions = 32
+// workers is how many regions are read at once unless Workers says otherwise.
+const workers = 32
 
 // The lease of an account and region.
 const (
@@ -213,7 +217,7 @@ func (c *Collector) Run(ctx context.Context) (Summary, error) {
 		case <-reading.Done():
 		}
 	}()
-	limit := make(chan struct{}, maxRegions)
+	limit := make(chan struct{}, cmp.Or(r.Workers, workers))
 	g, gctx := errgroup.WithContext(reading)
 	for _, a := range c.Accounts {
 		g.Go(func() error { return r.account(gctx, a, limit) })
@@ -353,7 +357,10 @@ func (c *Collector) discover(ctx context.Context, a Account) (discovered, error)
 	if err != nil {
 		return d, err
 	}
-	sso, err := a.IdentityCenterRegions(ctx, regions)
+	sso := []string{c.IdentityCenter}
+	if c.IdentityCenter == "" {
+		sso, err = a.IdentityCenterRegions(ctx, regions)
+	}
 	if err != nil {
 		if ctx.Err() != nil {
 			return d, err

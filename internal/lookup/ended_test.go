@@ -115,3 +115,31 @@ func TestIdentityCenterFoundElsewhere(t *testing.T) {
 		w.check(today.AddDate(0, 0, -80), time.Now())
 	})
 }
+
+// With Identity Center's region named nobody is asked for it, and regions are read one
+// at a time when that is asked for.
+func TestNamedIdentityCenterAndWorkers(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		const region = "eu-west-1"
+		w := newWorld(t, simulate.Config{Seed: 62, Days: 8, Events: 800}, server.Options{}, 8)
+		w.one(0)
+		w.Accounts = []lookup.Account{&changing{Account: w.Accounts[0], silent: true}}
+		w.IdentityCenter, w.Workers = region, 1
+		w.mustRun()
+		ledgers, err := w.store.Streams(context.Background())
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := 0
+		for _, l := range ledgers {
+			if coverage.OfIdentityCenter(l.Stream.Source) {
+				if found++; l.Stream.Region != region {
+					t.Errorf("stream %s, Identity Center is said to be in %s", l.Stream, region)
+				}
+			}
+		}
+		if found != 4 {
+			t.Errorf("%d streams of Identity Center, want 4", found)
+		}
+	})
+}

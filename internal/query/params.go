@@ -31,6 +31,10 @@ type Params struct {
 	// Values are the query's own parameters by name.
 	Values map[string]string
 	Now    time.Time
+	// Moving: Since and Until are not set, and the range isn't written as dates but
+	// counted from the UTC day on which the text is asked, for queries that are
+	// saved; it ends with the next day.
+	Moving bool
 }
 
 // span is a range of time with its zone, resolved.
@@ -157,6 +161,9 @@ func (q Query) Render(p Params) (string, error) {
 
 // standardValues renders the placeholders that every query has.
 func (q Query) standardValues(p Params) (map[string]string, error) {
+	if p.Moving && !(p.Since.IsZero() && p.Until.IsZero()) {
+		return nil, fmt.Errorf("query %s: a range that moves has no fixed bounds", q.Name)
+	}
 	s, err := q.span(p)
 	if err != nil {
 		return nil, err
@@ -174,7 +181,11 @@ func (q Query) standardValues(p Params) (map[string]string, error) {
 	if p.Now.Before(asOf) && !p.Now.IsZero() {
 		asOf = p.Now
 	}
-	local := localTime("event_time", s.tz, s.history, s.until)
+	zoneUntil := s.until
+	if p.Moving {
+		zoneUntil = zoneUntil.AddDate(2, 0, 0) // for so long a saved query knows when clocks change
+	}
+	local := localTime("event_time", s.tz, s.history, zoneUntil)
 	limit := ""
 	switch {
 	case p.Limit > 0:
@@ -182,7 +193,7 @@ func (q Query) standardValues(p Params) (map[string]string, error) {
 	case p.Limit == 0 && q.Limit > 0:
 		limit = "LIMIT " + strconv.Itoa(q.Limit)
 	}
-	return map[string]string{
+	values := map[string]string{
 		"range":      bounds(s.since, s.until),
 		"history":    bounds(s.history, s.until),
 		"since":      timestampLiteral(s.since),
@@ -193,7 +204,34 @@ func (q Query) standardValues(p Params) (map[string]string, error) {
 		"local_hour": "EXTRACT(HOUR FROM " + local + ")",
 		"off_hours":  offHours(local, minutes["start"], minutes["end"]),
 		"limit":      limit,
-	}, nil
+	}
+	if p.Moving {
+		back, history := q.LookBackDays, q.LookBackDays+q.BaselineDays
+		values["range"], values["history"] = movingBounds(back), movingBounds(history)
+		values["since"], values["until"] = movingTime(-back), movingTime(movingEnd)
+		values["as_of"] = "CAST(current_timestamp AS TIMESTAMP)"
+	}
+	return values, nil
+}
+
+// movingEnd is where a range that moves ends, in days from the day it is asked on.
+const movingEnd = 2
+
+// movingDay is the day so many days from now. Engines' clocks are UTC.
+func movingDay(days int) string {
+	sign := "+"
+	if days < 0 {
+		sign, days = "-", -days
+	}
+	return fmt.Sprintf("CAST(current_date %s INTERVAL '%d' DAY AS DATE)", sign, days)
+}
+
+func movingTime(days int) string { return "CAST(" + movingDay(days) + " AS TIMESTAMP)" }
+
+// movingBounds is bounds for a range that moves.
+func movingBounds(back int) string {
+	return fmt.Sprintf("event_date BETWEEN %s AND %s AND event_time >= %s AND event_time < %s",
+		movingDay(-back), movingDay(movingEnd-1), movingTime(-back), movingTime(movingEnd))
 }
 
 // bounds is the condition that an event lies in [since, until): by day, which

@@ -91,11 +91,11 @@ WITH used AS (
     MAX(identity_account_id) AS account_id,
     COUNT(*) AS uses,
     COUNT(DISTINCT source_ip) AS addresses,
-    COUNT(DISTINCT CAST(CASE WHEN event_time < TIMESTAMP '2025-10-26 01:00:00.000' THEN event_time + INTERVAL '120' MINUTE WHEN event_time < TIMESTAMP '2026-03-29 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE ELSE event_time + INTERVAL '120' MINUTE END AS DATE)) AS days_used,
+    COUNT(DISTINCT CAST(CASE WHEN event_time < TIMESTAMP '2025-10-26 01:00:00.000' THEN event_time + INTERVAL '120' MINUTE WHEN event_time < TIMESTAMP '2026-03-29 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE WHEN event_time < TIMESTAMP '2026-10-25 01:00:00.000' THEN event_time + INTERVAL '120' MINUTE WHEN event_time < TIMESTAMP '2027-03-28 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE WHEN event_time < TIMESTAMP '2027-10-31 01:00:00.000' THEN event_time + INTERVAL '120' MINUTE WHEN event_time < TIMESTAMP '2028-03-26 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE ELSE event_time + INTERVAL '120' MINUTE END AS DATE)) AS days_used,
     MIN(event_time) AS first_used,
     MAX(event_time) AS last_used
   FROM events
-  WHERE event_date BETWEEN DATE '2025-03-30' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2025-03-30 22:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+  WHERE event_date BETWEEN CAST(current_date - INTERVAL '365' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '365' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
     AND access_key_id LIKE 'AKIA%'
   GROUP BY access_key_id
 ),
@@ -107,7 +107,7 @@ created AS (
     MAX(actor) AS created_by,
     MIN(event_time) AS created
   FROM events
-  WHERE event_date BETWEEN DATE '2025-03-30' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2025-03-30 22:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+  WHERE event_date BETWEEN CAST(current_date - INTERVAL '365' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '365' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
     AND event_source = 'iam.amazonaws.com'
     AND event_name = 'CreateAccessKey'
     AND outcome = 'ok'
@@ -120,10 +120,10 @@ SELECT
   COALESCE(used.account_id, created.account_id) AS account_id,
   created.created,
   created.created_by,
-  date_diff('day', CAST(created.created AS DATE), CAST(TIMESTAMP '2026-03-31 15:30:00.000' AS DATE)) AS age_days,
+  date_diff('day', CAST(created.created AS DATE), CAST(CAST(current_timestamp AS TIMESTAMP) AS DATE)) AS age_days,
   used.first_used,
   used.last_used,
-  date_diff('day', CAST(used.last_used AS DATE), CAST(TIMESTAMP '2026-03-31 15:30:00.000' AS DATE)) AS idle_days,
+  date_diff('day', CAST(used.last_used AS DATE), CAST(CAST(current_timestamp AS TIMESTAMP) AS DATE)) AS idle_days,
   COALESCE(used.uses, 0) AS uses,
   COALESCE(used.addresses, 0) AS addresses,
   COALESCE(used.days_used, 0) AS days_used
@@ -144,7 +144,7 @@ SELECT
   MIN(event_time) AS first_seen,
   MAX(event_time) AS last_seen
 FROM events
-WHERE event_date BETWEEN DATE '2026-02-28' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2026-02-28 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '30' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '30' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
 GROUP BY account_id
 ORDER BY events DESC, account_id;
 
@@ -157,12 +157,12 @@ SELECT
   identity_account_id,
   COUNT(*) AS actions,
   COUNT(DISTINCT event_name) AS distinct_actions,
-  COUNT(DISTINCT CAST(CASE WHEN event_time < TIMESTAMP '2026-03-29 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE ELSE event_time + INTERVAL '120' MINUTE END AS DATE)) AS active_days,
+  COUNT(DISTINCT CAST(CASE WHEN event_time < TIMESTAMP '2026-03-29 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE WHEN event_time < TIMESTAMP '2026-10-25 01:00:00.000' THEN event_time + INTERVAL '120' MINUTE WHEN event_time < TIMESTAMP '2027-03-28 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE WHEN event_time < TIMESTAMP '2027-10-31 01:00:00.000' THEN event_time + INTERVAL '120' MINUTE WHEN event_time < TIMESTAMP '2028-03-26 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE ELSE event_time + INTERVAL '120' MINUTE END AS DATE)) AS active_days,
   COUNT(*) FILTER (WHERE outcome <> 'ok') AS errors,
   MIN(event_time) AS first_seen,
   MAX(event_time) AS last_seen
 FROM events
-WHERE event_date BETWEEN DATE '2026-02-28' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2026-02-28 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '30' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '30' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
   AND actor_kind <> 'service'
 GROUP BY actor, actor_kind, identity_account_id
 ORDER BY actions DESC, actor, actor_kind, identity_account_id
@@ -185,7 +185,7 @@ SELECT
   error_code,
   event_id
 FROM events
-WHERE event_date BETWEEN DATE '2025-12-30' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2025-12-30 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '90' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '90' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
   AND event_name IN ('CreateLoginProfile', 'UpdateLoginProfile', 'DeleteLoginProfile', 'ChangePassword', 'UpdatePassword',
     'PasswordUpdated', 'PasswordRecoveryRequested', 'PasswordRecoveryCompleted')
   AND category IN ('iam', 'signin', 'sso')
@@ -211,7 +211,7 @@ WITH made AS (
       ELSE 'other'
     END AS via
   FROM events
-  WHERE event_date BETWEEN DATE '2026-02-28' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2026-02-28 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+  WHERE event_date BETWEEN CAST(current_date - INTERVAL '30' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '30' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
     AND actor_kind <> 'service'
 )
 SELECT
@@ -243,7 +243,7 @@ WITH assumed AS (
     outcome,
     event_time
   FROM events
-  WHERE event_date BETWEEN DATE '2025-12-30' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2025-12-30 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+  WHERE event_date BETWEEN CAST(current_date - INTERVAL '90' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '90' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
     AND event_source = 'sts.amazonaws.com'
     AND event_name IN ('AssumeRole', 'AssumeRoot')
     AND actor_kind <> 'service'
@@ -268,7 +268,7 @@ LIMIT 100;
 -- Per day: events, callers, distinct actions, errors, and of the events that succeeded how
 -- many created, deleted, modified something or assumed a role.
 SELECT
-  CAST(CASE WHEN event_time < TIMESTAMP '2026-03-29 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE ELSE event_time + INTERVAL '120' MINUTE END AS DATE) AS day,
+  CAST(CASE WHEN event_time < TIMESTAMP '2026-03-29 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE WHEN event_time < TIMESTAMP '2026-10-25 01:00:00.000' THEN event_time + INTERVAL '120' MINUTE WHEN event_time < TIMESTAMP '2027-03-28 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE WHEN event_time < TIMESTAMP '2027-10-31 01:00:00.000' THEN event_time + INTERVAL '120' MINUTE WHEN event_time < TIMESTAMP '2028-03-26 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE ELSE event_time + INTERVAL '120' MINUTE END AS DATE) AS day,
   COUNT(*) AS events,
   COUNT(DISTINCT actor) AS users,
   COUNT(DISTINCT event_name) AS actions,
@@ -280,7 +280,7 @@ SELECT
   COUNT(*) FILTER (WHERE outcome = 'ok' AND event_source = 'sts.amazonaws.com'
     AND event_name LIKE 'AssumeRo%') AS role_assumptions
 FROM events
-WHERE event_date BETWEEN DATE '2026-02-28' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2026-02-28 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '30' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '30' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
 GROUP BY 1
 ORDER BY day DESC;
 
@@ -299,7 +299,7 @@ SELECT
   MIN(CASE WHEN outcome = 'denied' THEN event_time END) AS first_denied,
   MAX(CASE WHEN outcome = 'denied' THEN event_time END) AS last_denied
 FROM events
-WHERE event_date BETWEEN DATE '2026-02-28' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2026-02-28 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '30' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '30' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
   AND lower(COALESCE(actor, '')) LIKE lower('%') ESCAPE '\'
 GROUP BY actor, actor_kind, event_source, event_name
 HAVING COUNT(*) FILTER (WHERE outcome = 'denied') > 0
@@ -326,7 +326,7 @@ SELECT
   error_code,
   event_id
 FROM events
-WHERE event_date BETWEEN DATE '2026-02-28' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2026-02-28 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '30' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '30' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
   AND regexp_like(event_name,
     '^(Deactivate|Delete|Deregister|Detach|Disable|Disassociate|Leave|Remove|Revoke|Schedule[A-Za-z]*Deletion|Stop|Terminate)')
   AND lower(COALESCE(actor, '')) LIKE lower('%') ESCAPE '\'
@@ -345,10 +345,10 @@ SELECT
   COUNT(*) AS events,
   COUNT(DISTINCT access_key_id) AS access_keys
 FROM events
-WHERE event_date BETWEEN DATE '2024-12-30' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2024-12-30 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '455' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '455' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
   AND identity_type IN ('IAMUser', 'Root')
 GROUP BY actor, actor_kind, identity_account_id
-HAVING MAX(event_time) < TIMESTAMP '2025-12-30 23:00:00.000'
+HAVING MAX(event_time) < CAST(CAST(current_date - INTERVAL '90' DAY AS DATE) AS TIMESTAMP)
 ORDER BY last_seen DESC, actor, actor_kind, identity_account_id
 LIMIT 100;
 
@@ -367,7 +367,7 @@ SELECT
   MIN(source_ip) AS source_ip,
   MIN(user_agent) AS user_agent
 FROM events
-WHERE event_date BETWEEN DATE '2026-02-28' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2026-02-28 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '30' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '30' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
   AND actor_kind <> 'service'
   AND regexp_like(event_name, '^(Describe|Get|List|Simulate|Generate|Lookup|Search)')
 GROUP BY 1, 2, 3
@@ -386,7 +386,7 @@ SELECT
   MIN(event_time) AS first_seen,
   MAX(event_time) AS last_seen
 FROM events
-WHERE event_date BETWEEN DATE '2026-02-28' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2026-02-28 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '30' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '30' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
   AND outcome <> 'ok'
 GROUP BY 1, 2
 ORDER BY events DESC, error, outcome
@@ -397,7 +397,7 @@ LIMIT 50;
 -- event, and of the STS calls that hand out credentials. A record that gives no error, as
 -- those of SwitchRole and CredentialVerification, says Failure, and of which credential.
 SELECT
-  CAST(CASE WHEN event_time < TIMESTAMP '2026-03-29 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE ELSE event_time + INTERVAL '120' MINUTE END AS DATE) AS day,
+  CAST(CASE WHEN event_time < TIMESTAMP '2026-03-29 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE WHEN event_time < TIMESTAMP '2026-10-25 01:00:00.000' THEN event_time + INTERVAL '120' MINUTE WHEN event_time < TIMESTAMP '2027-03-28 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE WHEN event_time < TIMESTAMP '2027-10-31 01:00:00.000' THEN event_time + INTERVAL '120' MINUTE WHEN event_time < TIMESTAMP '2028-03-26 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE ELSE event_time + INTERVAL '120' MINUTE END AS DATE) AS day,
   actor,
   actor_kind,
   source_ip,
@@ -408,7 +408,7 @@ SELECT
   MIN(event_time) AS first_seen,
   MAX(event_time) AS last_seen
 FROM events
-WHERE event_date BETWEEN DATE '2026-03-23' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2026-03-23 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '7' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '7' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
   AND outcome IN ('denied', 'failed')
   AND (category = 'signin'
     OR (event_source = 'sts.amazonaws.com'
@@ -439,7 +439,7 @@ WITH tries AS (
     LAG(source_ip) OVER w AS failed_from,
     COUNT(CASE WHEN outcome <> 'ok' THEN 1 END) OVER w AS failures
   FROM events
-  WHERE event_date BETWEEN DATE '2026-03-23' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2026-03-23 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+  WHERE event_date BETWEEN CAST(current_date - INTERVAL '7' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '7' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
     AND actor_kind <> 'service'
   WINDOW w AS (PARTITION BY account_id, actor, actor_kind, event_source, event_name ORDER BY event_time, event_id)
 )
@@ -470,7 +470,7 @@ SELECT
   MIN(event_time) AS first_seen,
   MAX(event_time) AS last_seen
 FROM events
-WHERE event_date BETWEEN DATE '2026-02-28' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2026-02-28 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '30' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '30' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
   AND ((event_source = 'sts.amazonaws.com' AND event_name IN ('AssumeRoleWithSAML', 'AssumeRoleWithWebIdentity'))
     OR (event_source = 'sso.amazonaws.com' AND event_name IN ('Federate', 'GetRoleCredentials'))
     OR (event_source = 'signin.amazonaws.com' AND event_name = 'UserAuthentication')
@@ -491,7 +491,7 @@ SELECT
   MIN(event_time) AS first_seen,
   MAX(event_time) AS last_seen
 FROM filtered
-WHERE event_date BETWEEN DATE '2026-02-28' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2026-02-28 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '30' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '30' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
 GROUP BY reason, account_id, event_source, event_name
 ORDER BY events DESC, reason, account_id, event_source, event_name
 LIMIT 100;
@@ -510,7 +510,7 @@ WITH uses AS (
     COUNT(*) FILTER (WHERE outcome <> 'ok') AS errors,
     MIN(event_time) AS first_seen
   FROM events
-  WHERE event_date BETWEEN DATE '2025-12-23' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2025-12-23 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+  WHERE event_date BETWEEN CAST(current_date - INTERVAL '97' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '97' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
     AND actor_kind <> 'service'
     AND lower(COALESCE(actor, '')) LIKE lower('%') ESCAPE '\'
   GROUP BY actor, actor_kind, event_source, event_name
@@ -530,8 +530,8 @@ SELECT
   CASE WHEN errors = 0 THEN 'ok' WHEN errors = events THEN 'refused' ELSE 'mixed' END AS outcomes,
   actor_since
 FROM known
-WHERE first_seen >= TIMESTAMP '2026-03-23 23:00:00.000'
-  AND actor_since < TIMESTAMP '2026-03-23 23:00:00.000'
+WHERE first_seen >= CAST(CAST(current_date - INTERVAL '7' DAY AS DATE) AS TIMESTAMP)
+  AND actor_since < CAST(CAST(current_date - INTERVAL '7' DAY AS DATE) AS TIMESTAMP)
 ORDER BY first_seen DESC, actor, actor_kind, event_source, event_name
 LIMIT 100;
 
@@ -555,7 +555,7 @@ SELECT
   error_code,
   event_id
 FROM events
-WHERE event_date BETWEEN DATE '2025-12-30' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2025-12-30 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '90' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '90' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
   AND category IN ('iam', 'sso')
   AND event_name IN ('AddUserToGroup', 'RemoveUserFromGroup', 'CreateGroupMembership', 'DeleteGroupMembership',
     'AddMemberToGroup', 'RemoveMemberFromGroup')
@@ -566,13 +566,13 @@ LIMIT 100;
 -- Per hour of the day, on the clock of --tz: events, callers, errors, and the share of errors
 -- in percent.
 SELECT
-  EXTRACT(HOUR FROM CASE WHEN event_time < TIMESTAMP '2026-03-29 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE ELSE event_time + INTERVAL '120' MINUTE END) AS hour,
+  EXTRACT(HOUR FROM CASE WHEN event_time < TIMESTAMP '2026-03-29 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE WHEN event_time < TIMESTAMP '2026-10-25 01:00:00.000' THEN event_time + INTERVAL '120' MINUTE WHEN event_time < TIMESTAMP '2027-03-28 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE WHEN event_time < TIMESTAMP '2027-10-31 01:00:00.000' THEN event_time + INTERVAL '120' MINUTE WHEN event_time < TIMESTAMP '2028-03-26 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE ELSE event_time + INTERVAL '120' MINUTE END) AS hour,
   COUNT(*) AS events,
   COUNT(DISTINCT actor) AS users,
   COUNT(*) FILTER (WHERE outcome <> 'ok') AS errors,
   ROUND(CAST(COUNT(*) FILTER (WHERE outcome <> 'ok') AS DOUBLE) * 100 / CAST(COUNT(*) AS DOUBLE), 1) AS error_rate
 FROM events
-WHERE event_date BETWEEN DATE '2026-03-23' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2026-03-23 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '7' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '7' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
 GROUP BY 1
 ORDER BY hour;
 
@@ -596,7 +596,7 @@ SELECT
   error_code,
   event_id
 FROM events
-WHERE event_date BETWEEN DATE '2025-03-30' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2025-03-30 22:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '365' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '365' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
   AND category IN ('iam', 'sso')
   AND (event_name LIKE '%SAMLProvider%' OR event_name LIKE '%OpenIDConnectProvider%'
     OR event_name LIKE '%ExternalIdPConfiguration%' OR event_name LIKE '%TrustedTokenIssuer%'
@@ -620,7 +620,7 @@ SELECT
   MIN(event_time) AS first_seen,
   MAX(event_time) AS last_seen
 FROM events
-WHERE event_date BETWEEN DATE '2025-12-30' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2025-12-30 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '90' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '90' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
   AND lower(source_ip) LIKE lower('CHANGE-ME%') ESCAPE '\'
 GROUP BY source_ip, actor, actor_kind, event_source, event_name
 ORDER BY last_seen DESC, source_ip, actor, actor_kind, event_source, event_name
@@ -642,7 +642,7 @@ SELECT
   outcome,
   event_id
 FROM events
-WHERE event_date BETWEEN DATE '2025-12-30' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2025-12-30 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '90' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '90' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
   AND filtered_by IS NOT NULL
 ORDER BY event_time DESC, account_id, event_id
 LIMIT 100;
@@ -670,7 +670,7 @@ SELECT
   error_code,
   event_id
 FROM events
-WHERE event_date BETWEEN DATE '2025-12-30' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2025-12-30 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '90' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '90' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
   AND event_source = 'iam.amazonaws.com'
   AND event_name IN ('CreateAccessKey', 'UpdateAccessKey', 'DeleteAccessKey',
     'UploadSSHPublicKey', 'UpdateSSHPublicKey', 'DeleteSSHPublicKey',
@@ -698,7 +698,7 @@ SELECT
   error_code,
   event_id
 FROM events
-WHERE event_date BETWEEN DATE '2025-12-30' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2025-12-30 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '90' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '90' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
   AND category IN ('iam', 'sso')
   AND lower(event_name) LIKE '%mfadevice%'
   AND regexp_like(event_name, '^(Complete|Create|Deactivate|Delete|Enable|Put|Resync|Start|Update)')
@@ -724,7 +724,7 @@ SELECT
   MIN(event_time) AS first_seen,
   MAX(event_time) AS last_seen
 FROM events
-WHERE event_date BETWEEN DATE '2025-12-30' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2025-12-30 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '90' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '90' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
   AND event_source = 'signin.amazonaws.com'
   AND event_name = 'ConsoleLogin'
 GROUP BY 1, 2, 3, 4, 5
@@ -745,10 +745,10 @@ SELECT
   min_by(account_id, event_time) AS account_id,
   MAX(event_time) AS last_seen
 FROM events
-WHERE event_date BETWEEN DATE '2025-12-23' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2025-12-23 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '97' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '97' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
   AND actor_kind <> 'service'
 GROUP BY actor, actor_kind, identity_account_id
-HAVING MIN(event_time) >= TIMESTAMP '2026-03-23 23:00:00.000'
+HAVING MIN(event_time) >= CAST(CAST(current_date - INTERVAL '7' DAY AS DATE) AS TIMESTAMP)
 ORDER BY first_seen DESC, actor, actor_kind, identity_account_id
 LIMIT 100;
 
@@ -759,7 +759,7 @@ LIMIT 100;
 WITH pairs AS (
   SELECT actor, actor_kind, source_ip, COUNT(*) AS events, MIN(event_time) AS first_seen, MAX(event_time) AS last_seen
   FROM events
-  WHERE event_date BETWEEN DATE '2025-12-23' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2025-12-23 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+  WHERE event_date BETWEEN CAST(current_date - INTERVAL '97' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '97' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
     AND actor_kind <> 'service'
     AND source_ip IS NOT NULL
     AND source_ip NOT LIKE '%.amazonaws.com'
@@ -769,13 +769,13 @@ WITH pairs AS (
 ranked AS (
   SELECT
     pairs.*,
-    MIN(first_seen) OVER (PARTITION BY source_ip) >= TIMESTAMP '2026-03-23 23:00:00.000' AS address_new,
-    MIN(first_seen) OVER (PARTITION BY actor, actor_kind) >= TIMESTAMP '2026-03-23 23:00:00.000' AS actor_new
+    MIN(first_seen) OVER (PARTITION BY source_ip) >= CAST(CAST(current_date - INTERVAL '7' DAY AS DATE) AS TIMESTAMP) AS address_new,
+    MIN(first_seen) OVER (PARTITION BY actor, actor_kind) >= CAST(CAST(current_date - INTERVAL '7' DAY AS DATE) AS TIMESTAMP) AS actor_new
   FROM pairs
 )
 SELECT first_seen, actor, actor_kind, source_ip, events, address_new, actor_new, last_seen
 FROM ranked
-WHERE first_seen >= TIMESTAMP '2026-03-23 23:00:00.000'
+WHERE first_seen >= CAST(CAST(current_date - INTERVAL '7' DAY AS DATE) AS TIMESTAMP)
 ORDER BY first_seen DESC, actor, actor_kind, source_ip
 LIMIT 100;
 
@@ -789,12 +789,12 @@ SELECT
   event_source,
   event_name,
   COUNT(*) AS events,
-  COUNT(DISTINCT CAST(CASE WHEN event_time < TIMESTAMP '2026-03-29 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE ELSE event_time + INTERVAL '120' MINUTE END AS DATE)) AS days,
+  COUNT(DISTINCT CAST(CASE WHEN event_time < TIMESTAMP '2026-03-29 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE WHEN event_time < TIMESTAMP '2026-10-25 01:00:00.000' THEN event_time + INTERVAL '120' MINUTE WHEN event_time < TIMESTAMP '2027-03-28 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE WHEN event_time < TIMESTAMP '2027-10-31 01:00:00.000' THEN event_time + INTERVAL '120' MINUTE WHEN event_time < TIMESTAMP '2028-03-26 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE ELSE event_time + INTERVAL '120' MINUTE END AS DATE)) AS days,
   MIN(event_time) AS first_seen,
   MAX(event_time) AS last_seen
 FROM events
-WHERE event_date BETWEEN DATE '2025-12-30' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2025-12-30 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
-  AND ((EXTRACT(HOUR FROM CASE WHEN event_time < TIMESTAMP '2026-03-29 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE ELSE event_time + INTERVAL '120' MINUTE END) * 60 + EXTRACT(MINUTE FROM CASE WHEN event_time < TIMESTAMP '2026-03-29 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE ELSE event_time + INTERVAL '120' MINUTE END)) >= 1320 OR (EXTRACT(HOUR FROM CASE WHEN event_time < TIMESTAMP '2026-03-29 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE ELSE event_time + INTERVAL '120' MINUTE END) * 60 + EXTRACT(MINUTE FROM CASE WHEN event_time < TIMESTAMP '2026-03-29 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE ELSE event_time + INTERVAL '120' MINUTE END)) < 360)
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '90' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '90' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
+  AND ((EXTRACT(HOUR FROM CASE WHEN event_time < TIMESTAMP '2026-03-29 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE WHEN event_time < TIMESTAMP '2026-10-25 01:00:00.000' THEN event_time + INTERVAL '120' MINUTE WHEN event_time < TIMESTAMP '2027-03-28 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE WHEN event_time < TIMESTAMP '2027-10-31 01:00:00.000' THEN event_time + INTERVAL '120' MINUTE WHEN event_time < TIMESTAMP '2028-03-26 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE ELSE event_time + INTERVAL '120' MINUTE END) * 60 + EXTRACT(MINUTE FROM CASE WHEN event_time < TIMESTAMP '2026-03-29 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE WHEN event_time < TIMESTAMP '2026-10-25 01:00:00.000' THEN event_time + INTERVAL '120' MINUTE WHEN event_time < TIMESTAMP '2027-03-28 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE WHEN event_time < TIMESTAMP '2027-10-31 01:00:00.000' THEN event_time + INTERVAL '120' MINUTE WHEN event_time < TIMESTAMP '2028-03-26 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE ELSE event_time + INTERVAL '120' MINUTE END)) >= 1320 OR (EXTRACT(HOUR FROM CASE WHEN event_time < TIMESTAMP '2026-03-29 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE WHEN event_time < TIMESTAMP '2026-10-25 01:00:00.000' THEN event_time + INTERVAL '120' MINUTE WHEN event_time < TIMESTAMP '2027-03-28 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE WHEN event_time < TIMESTAMP '2027-10-31 01:00:00.000' THEN event_time + INTERVAL '120' MINUTE WHEN event_time < TIMESTAMP '2028-03-26 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE ELSE event_time + INTERVAL '120' MINUTE END) * 60 + EXTRACT(MINUTE FROM CASE WHEN event_time < TIMESTAMP '2026-03-29 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE WHEN event_time < TIMESTAMP '2026-10-25 01:00:00.000' THEN event_time + INTERVAL '120' MINUTE WHEN event_time < TIMESTAMP '2027-03-28 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE WHEN event_time < TIMESTAMP '2027-10-31 01:00:00.000' THEN event_time + INTERVAL '120' MINUTE WHEN event_time < TIMESTAMP '2028-03-26 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE ELSE event_time + INTERVAL '120' MINUTE END)) < 360)
   AND actor_kind <> 'service'
 GROUP BY actor, actor_kind, event_source, event_name
 ORDER BY events DESC, actor, actor_kind, event_source, event_name
@@ -822,7 +822,7 @@ SELECT
   error_code,
   event_id
 FROM events
-WHERE event_date BETWEEN DATE '2025-12-30' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2025-12-30 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '90' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '90' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
   AND event_source = 'iam.amazonaws.com'
   AND event_name IN (
     'AttachUserPolicy', 'DetachUserPolicy', 'PutUserPolicy', 'DeleteUserPolicy',
@@ -862,7 +862,7 @@ WITH changes AS (
     error_code,
     event_id
   FROM events
-  WHERE event_date BETWEEN DATE '2025-12-30' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2025-12-30 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+  WHERE event_date BETWEEN CAST(current_date - INTERVAL '90' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '90' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
     AND category IN ('iam', 'sso')
     AND (event_name LIKE 'Put%Policy%' OR event_name LIKE 'Create%' OR event_name LIKE 'Update%Policy%')
     AND lower(COALESCE(target_name, '')) LIKE lower('%') ESCAPE '\'
@@ -885,7 +885,7 @@ SELECT
   MIN(event_time) AS first_seen,
   MAX(event_time) AS last_seen
 FROM events
-WHERE event_date BETWEEN DATE '2025-12-30' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2025-12-30 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '90' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '90' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
   AND actor_kind <> 'service'
 GROUP BY aws_region, account_id
 ORDER BY events DESC, aws_region, account_id;
@@ -899,11 +899,11 @@ SELECT
   actor_kind,
   COUNT(*) FILTER (WHERE outcome = 'ok') AS assumptions,
   COUNT(*) FILTER (WHERE outcome <> 'ok') AS failures,
-  COUNT(DISTINCT CAST(CASE WHEN event_time < TIMESTAMP '2026-03-29 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE ELSE event_time + INTERVAL '120' MINUTE END AS DATE)) AS days,
+  COUNT(DISTINCT CAST(CASE WHEN event_time < TIMESTAMP '2026-03-29 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE WHEN event_time < TIMESTAMP '2026-10-25 01:00:00.000' THEN event_time + INTERVAL '120' MINUTE WHEN event_time < TIMESTAMP '2027-03-28 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE WHEN event_time < TIMESTAMP '2027-10-31 01:00:00.000' THEN event_time + INTERVAL '120' MINUTE WHEN event_time < TIMESTAMP '2028-03-26 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE ELSE event_time + INTERVAL '120' MINUTE END AS DATE)) AS days,
   MIN(event_time) AS first_seen,
   MAX(event_time) AS last_seen
 FROM events
-WHERE event_date BETWEEN DATE '2025-12-30' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2025-12-30 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '90' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '90' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
   AND event_source = 'sts.amazonaws.com'
   AND event_name IN ('AssumeRole', 'AssumeRoleWithSAML', 'AssumeRoleWithWebIdentity', 'AssumeRoot')
 GROUP BY 1, 2, 3
@@ -923,7 +923,7 @@ SELECT
   MIN(event_time) AS first_seen,
   MAX(event_time) AS last_seen
 FROM events
-WHERE event_date BETWEEN DATE '2025-12-30' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2025-12-30 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '90' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '90' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
   AND event_source = 'sts.amazonaws.com'
   AND event_name = 'AssumeRole'
   AND identity_type = 'AssumedRole'
@@ -935,7 +935,7 @@ LIMIT 100;
 -- Per day and account: what the root user did: sign-ins, failed ones, those without MFA, other
 -- events, changes, addresses.
 SELECT
-  CAST(CASE WHEN event_time < TIMESTAMP '2025-10-26 01:00:00.000' THEN event_time + INTERVAL '120' MINUTE WHEN event_time < TIMESTAMP '2026-03-29 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE ELSE event_time + INTERVAL '120' MINUTE END AS DATE) AS day,
+  CAST(CASE WHEN event_time < TIMESTAMP '2025-10-26 01:00:00.000' THEN event_time + INTERVAL '120' MINUTE WHEN event_time < TIMESTAMP '2026-03-29 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE WHEN event_time < TIMESTAMP '2026-10-25 01:00:00.000' THEN event_time + INTERVAL '120' MINUTE WHEN event_time < TIMESTAMP '2027-03-28 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE WHEN event_time < TIMESTAMP '2027-10-31 01:00:00.000' THEN event_time + INTERVAL '120' MINUTE WHEN event_time < TIMESTAMP '2028-03-26 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE ELSE event_time + INTERVAL '120' MINUTE END AS DATE) AS day,
   account_id,
   COUNT(*) FILTER (WHERE event_name = 'ConsoleLogin' AND outcome = 'ok') AS signins,
   COUNT(*) FILTER (WHERE event_name = 'ConsoleLogin' AND outcome <> 'ok') AS failed_signins,
@@ -946,7 +946,7 @@ SELECT
   MIN(event_time) AS first_seen,
   MAX(event_time) AS last_seen
 FROM events
-WHERE event_date BETWEEN DATE '2025-03-30' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2025-03-30 22:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '365' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '365' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
   AND identity_type = 'Root'
 GROUP BY 1, 2
 ORDER BY day DESC, account_id
@@ -971,7 +971,7 @@ SELECT
   request_parameters,
   event_id
 FROM events
-WHERE event_date BETWEEN DATE '2025-12-30' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2025-12-30 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '90' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '90' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
   AND identity_type = 'Root'
 ORDER BY event_time DESC, account_id, event_id
 LIMIT 100;
@@ -997,7 +997,7 @@ SELECT
   error_code,
   event_id
 FROM events
-WHERE event_date BETWEEN DATE '2025-12-30' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2025-12-30 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '90' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '90' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
   AND (access_key_id = 'CHANGE-ME' OR issued_access_key_id = 'CHANGE-ME')
 ORDER BY event_time, account_id, event_id;
 
@@ -1014,7 +1014,7 @@ SELECT
   MIN(event_time) AS first_seen,
   MAX(event_time) AS last_seen
 FROM events
-WHERE event_date BETWEEN DATE '2026-02-28' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2026-02-28 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '30' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '30' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
   AND access_key_id IS NOT NULL
   AND source_ip NOT LIKE '%.amazonaws.com'
   AND source_ip <> 'AWS Internal'
@@ -1042,7 +1042,7 @@ SELECT
   error_code,
   event_id
 FROM events
-WHERE event_date BETWEEN DATE '2026-02-28' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2026-02-28 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '30' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '30' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
   AND event_source = 'sso.amazonaws.com'
   AND event_name IN ('CreateAccountAssignment', 'DeleteAccountAssignment', 'AssociateProfile', 'DisassociateProfile')
 ORDER BY event_time DESC, account_id, event_id
@@ -1066,7 +1066,7 @@ SELECT
   COUNT(*) FILTER (WHERE outcome <> 'ok') AS errors,
   ROUND(CAST(COUNT(*) FILTER (WHERE outcome <> 'ok') AS DOUBLE) * 100 / CAST(COUNT(*) AS DOUBLE), 1) AS error_rate
 FROM events
-WHERE event_date BETWEEN DATE '2026-02-28' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2026-02-28 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '30' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '30' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
   AND category = 'sso'
 GROUP BY event_source, event_name
 ORDER BY events DESC, event_source, event_name;
@@ -1091,7 +1091,7 @@ WITH attached AS (
     error_code,
     event_id
   FROM events
-  WHERE event_date BETWEEN DATE '2026-02-28' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2026-02-28 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+  WHERE event_date BETWEEN CAST(current_date - INTERVAL '30' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '30' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
     AND event_source = 'sso.amazonaws.com'
     AND event_name IN ('AttachManagedPolicyToPermissionSet', 'AttachCustomerManagedPolicyReferenceToPermissionSet')
 )
@@ -1136,7 +1136,7 @@ WITH changes AS (
       ELSE 'other'
     END AS kind
   FROM events
-  WHERE event_date BETWEEN DATE '2025-12-30' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2025-12-30 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+  WHERE event_date BETWEEN CAST(current_date - INTERVAL '90' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '90' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
     AND category = 'sso'
     AND regexp_like(event_name,
       '^(Add|Associate|Attach|Complete|Create|Delete|Deregister|Detach|Disable|Disassociate|Enable|Import|Provision|Put|Register|Remove|Start|Update)')
@@ -1182,7 +1182,7 @@ SELECT
   error_code,
   event_id
 FROM events
-WHERE event_date BETWEEN DATE '2025-12-30' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2025-12-30 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '90' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '90' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
   AND event_source = 'sso.amazonaws.com'
   AND event_name IN ('CreateManagedApplicationInstance', 'DeleteManagedApplicationInstance',
     'CreateApplicationInstance', 'DeleteApplicationInstance', 'CreateApplication', 'DeleteApplication')
@@ -1209,7 +1209,7 @@ SELECT
   error_code,
   event_id
 FROM events
-WHERE event_date BETWEEN DATE '2026-02-28' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2026-02-28 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '30' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '30' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
   AND event_source = 'sso.amazonaws.com'
   AND event_name IN ('CreatePermissionSet', 'UpdatePermissionSet')
 ORDER BY event_time DESC, account_id, event_id
@@ -1234,7 +1234,7 @@ SELECT
   error_code,
   event_id
 FROM events
-WHERE event_date BETWEEN DATE '2025-03-30' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2025-03-30 22:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '365' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '365' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
   AND event_source = 'cloudtrail.amazonaws.com'
   AND regexp_like(event_name, '^(Create|Delete|Deregister|Disable|Enable|Put|Register|Restore|Start|Stop|Update)(Trail|Logging|Event|Insight|Organization|Ingestion|Federation|Resource)')
 ORDER BY event_time DESC, account_id, event_id
@@ -1256,7 +1256,7 @@ SELECT
   error_code,
   event_id
 FROM events
-WHERE event_date BETWEEN DATE '2025-12-30' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2025-12-30 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '90' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '90' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
   AND event_source = 'iam.amazonaws.com'
   AND event_name IN ('CreateRole', 'UpdateAssumeRolePolicy')
 ORDER BY event_time DESC, account_id, event_id
@@ -1274,7 +1274,7 @@ SELECT
   MIN(event_time) AS first_seen,
   MAX(event_time) AS last_seen
 FROM events
-WHERE event_date BETWEEN DATE '2026-02-28' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2026-02-28 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '30' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '30' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
   AND lower(COALESCE(actor, '')) LIKE lower('%') ESCAPE '\'
 GROUP BY user_agent
 ORDER BY events, user_agent
@@ -1291,11 +1291,11 @@ SELECT
   MAX(user_name) AS user_name,
   COUNT(*) AS events,
   COUNT(DISTINCT event_name) AS distinct_actions,
-  COUNT(DISTINCT CAST(CASE WHEN event_time < TIMESTAMP '2026-03-29 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE ELSE event_time + INTERVAL '120' MINUTE END AS DATE)) AS days_active,
+  COUNT(DISTINCT CAST(CASE WHEN event_time < TIMESTAMP '2026-03-29 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE WHEN event_time < TIMESTAMP '2026-10-25 01:00:00.000' THEN event_time + INTERVAL '120' MINUTE WHEN event_time < TIMESTAMP '2027-03-28 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE WHEN event_time < TIMESTAMP '2027-10-31 01:00:00.000' THEN event_time + INTERVAL '120' MINUTE WHEN event_time < TIMESTAMP '2028-03-26 01:00:00.000' THEN event_time + INTERVAL '60' MINUTE ELSE event_time + INTERVAL '120' MINUTE END AS DATE)) AS days_active,
   MIN(event_time) AS first_seen,
   MAX(event_time) AS last_seen
 FROM events
-WHERE event_date BETWEEN DATE '2026-02-28' AND DATE '2026-04-01' AND event_time >= TIMESTAMP '2026-02-28 23:00:00.000' AND event_time < TIMESTAMP '2026-04-01 15:30:00.000'
+WHERE event_date BETWEEN CAST(current_date - INTERVAL '30' DAY AS DATE) AND CAST(current_date + INTERVAL '1' DAY AS DATE) AND event_time >= CAST(CAST(current_date - INTERVAL '30' DAY AS DATE) AS TIMESTAMP) AND event_time < CAST(CAST(current_date + INTERVAL '2' DAY AS DATE) AS TIMESTAMP)
   AND actor_kind <> 'service'
   AND lower(COALESCE(actor, '')) LIKE lower('%') ESCAPE '\'
 GROUP BY actor, actor_kind, identity_account_id
