@@ -183,7 +183,9 @@ func (s *stack) figures(name, metric string) (values []float64) {
 		if m := l.Meta.CloudWatchMetrics; len(m) != 1 || m[0].Namespace != function.Namespace || !cmp.Equal(m[0].Dimensions, [][]string{{"Stack", "Function"}}) || l.Stack != "prod" {
 			s.t.Errorf("not of the embedded metric format: %s", line)
 		} else {
+			var names []string
 			for _, d := range m[0].Metrics {
+				names = append(names, d.Name)
 				v, ok := all[d.Name].(float64)
 				if !ok {
 					s.t.Errorf("metric %s has no value in %s", d.Name, line)
@@ -191,6 +193,9 @@ func (s *stack) figures(name, metric string) (values []float64) {
 				if d.Name == metric {
 					values = append(values, v)
 				}
+			}
+			if diff := cmp.Diff(function.MetricNames(name), names); diff != "" {
+				s.t.Errorf("%s: metrics that it is said to have, and has: %s", name, diff)
 			}
 		}
 	}

@@ -59,10 +59,15 @@ func Main(version string) {
 	})
 }
 
+// Settings reads the settings from the environment. A function keeps nothing on its
+// disk and needs no home there.
+func Settings(lookup func(string) (string, bool)) (config.Config, error) {
+	return config.Load(config.Input{Flags: map[string]string{"data-dir": os.TempDir()}, LookupEnv: lookup})
+}
+
 // Open opens what the functions of a stack work on, as the environment says.
 func Open(ctx context.Context, env Environment, version string, lookup func(string) (string, bool), log io.Writer) (*Functions, error) {
-	// The functions keep nothing on their disk.
-	cfg, err := config.Load(config.Input{Flags: map[string]string{"data_dir": os.TempDir()}, LookupEnv: lookup})
+	cfg, err := Settings(lookup)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -18,6 +19,18 @@ const (
 	Count   = "Count"
 	Seconds = "Seconds"
 )
+
+// metricNames are the figures of each function, by which the stack's alarms go.
+var metricNames = map[string][]string{
+	Tracker: {"EventsStored", "EventsFiltered", "EventsLate", "EventsRejected", "CoverageGaps", "CollectionLag", "Requests", "RequestsThrottled",
+		"Problems", "AlertsPending"},
+	Realtime: {"EventsStored", "EventsFiltered", "EventsRejected", "Alerts"},
+	Exporter: {"DaysWritten", "DaysToExport", "InboxUnreadable"},
+	Notifier: {"MessagesSent", "ChannelsFailed", "AlertsPending"},
+}
+
+// MetricNames lists the metrics that each invocation of a function writes.
+func MetricNames(function string) []string { return slices.Clone(metricNames[function]) }
 
 // Metric is one figure of an invocation.
 type Metric struct {

@@ -34,11 +34,11 @@ type TableOptions struct {
 	Read, Write int64
 }
 
-// Create makes a table and waits until it can be used: its keys, indexes and expiry.
-// A table that is there already is an error. Permissions: dynamodb:CreateTable,
-// dynamodb:DescribeTable, dynamodb:UpdateTimeToLive.
-func Create(ctx context.Context, db *awsapi.DynamoDB, table string, o TableOptions) error {
-	s := Open(db, table, Options{})
+// TTLAttribute has the time when an item expires, in seconds since the epoch.
+const TTLAttribute = "x"
+
+// Definition is a table as Create makes it: its keys and indexes.
+func Definition(table string, o TableOptions) *dynamodb.CreateTableInput {
 	in := &dynamodb.CreateTableInput{
 		TableName: aws.String(table), BillingMode: types.BillingModePayPerRequest, KeySchema: keySchema("pk", "sk"),
 		AttributeDefinitions: []types.AttributeDefinition{
@@ -61,6 +61,14 @@ func Create(ctx context.Context, db *awsapi.DynamoDB, table string, o TableOptio
 			Projection: &types.Projection{ProjectionType: types.ProjectionTypeKeysOnly},
 		})
 	}
+	return in
+}
+
+// Create makes a table and waits until it can be used: its keys, indexes and expiry.
+// A table that is there already is an error. Permissions: dynamodb:CreateTable,
+// dynamodb:DescribeTable, dynamodb:UpdateTimeToLive.
+func Create(ctx context.Context, db *awsapi.DynamoDB, table string, o TableOptions) error {
+	s, in := Open(db, table, Options{}), Definition(table, o)
 	if err := s.call(ctx, "CreateTable", func(ctx context.Context) error {
 		_, err := db.CreateTable(ctx, in)
 		return err
@@ -81,7 +89,7 @@ func Create(ctx context.Context, db *awsapi.DynamoDB, table string, o TableOptio
 	}
 	return s.call(ctx, "UpdateTimeToLive", func(ctx context.Context) error {
 		_, err := db.UpdateTimeToLive(ctx, &dynamodb.UpdateTimeToLiveInput{TableName: aws.String(table),
-			TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String("x"), Enabled: aws.Bool(true)}})
+			TimeToLiveSpecification: &types.TimeToLiveSpecification{AttributeName: aws.String(TTLAttribute), Enabled: aws.Bool(true)}})
 		return err
 	})
 }
@@ -142,9 +150,9 @@ func (s *Store) Check(ctx context.Context) error {
 		}); err != nil {
 			return err
 		}
-		if d := out.TimeToLiveDescription; d == nil || aws.ToString(d.AttributeName) != "x" ||
+		if d := out.TimeToLiveDescription; d == nil || aws.ToString(d.AttributeName) != TTLAttribute ||
 			d.TimeToLiveStatus != types.TimeToLiveStatusEnabled && d.TimeToLiveStatus != types.TimeToLiveStatusEnabling {
-			return wrong("doesn't expire items by the attribute x")
+			return wrong("doesn't expire items by the attribute %s", TTLAttribute)
 		}
 	}
 	return s.checkVersion(ctx)
