@@ -82,7 +82,7 @@ func deploy(t *testing.T, events int) *deployed {
 		"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
 		"IAMTRACK_TABLE": table, "IAMTRACK_BUCKET": bucket, "IAMTRACK_STACK": "prod", "IAMTRACK_REQUEST_RATE": "25",
 		"IAMTRACK_ALERT_HORIZON": "90d",
-		"IAMTRACK_CHANNELS": fmt.Sprintf(`[{name: topic, type: sns, topic_arn: %q}]`, topic),
+		"IAMTRACK_CHANNELS":      fmt.Sprintf(`[{name: topic, type: sns, topic_arn: %q}]`, topic),
 	} {
 		d.env = append(d.env, name+"="+value)
 		t.Setenv(name, value)
