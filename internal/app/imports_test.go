@@ -21,6 +21,7 @@ var allowed = map[string][]string{
 	"internal/together":     {}, // calls that are shared
 	"internal/awsapi":       {}, // all that talks to AWS
 	"internal/digest":       {},
+	"internal/cost":         {}, // of a stack, a month
 	"internal/permission":   {},
 	"internal/simulate":     {}, // shares nothing with what it tests
 	"internal/filter":       {"internal/event"},
@@ -46,8 +47,9 @@ var allowed = map[string][]string{
 		"internal/app", "internal/awsapi", "internal/collect", "internal/config", "internal/coverage", "internal/digest", "internal/event", "internal/lake", "internal/lineage", "internal/lookup", "internal/notify", "internal/permission", "internal/query", "internal/query/duckdb",
 		"internal/render", "internal/rule", "internal/simulate", "internal/simulate/server", "internal/source", "internal/store", "internal/story",
 	},
-	"internal/function": {"internal/app", "internal/awsapi", "internal/collect", "internal/config", "internal/event", "internal/lookup", "internal/notify", "internal/store"}, // what runs in AWS Lambda
-	"deploy":            {},                                                                                                                                                   // the stack's templates
+	"internal/stack":    {"deploy", "internal/awsapi", "internal/config", "internal/cost"},                                                                                                         // the stack in AWS: made, changed, filled, deleted
+	"internal/function": {"internal/app", "internal/awsapi", "internal/collect", "internal/config", "internal/coverage", "internal/event", "internal/lookup", "internal/notify", "internal/store"}, // what runs in AWS Lambda
+	"deploy":            {},                                                                                                                                                                        // the stack's templates
 	"cmd/bootstrap":     {"internal/function"},
 	"cmd/iamtrack":      {"internal/cli"},
 	"bench":             {"internal/query", "internal/query/duckdb", "internal/simulate", "internal/simulate/server"},

@@ -112,16 +112,24 @@ func isForeign(h http.Header) bool {
 }
 
 // prefixes are the services whose name in IAM isn't their id in lower case.
-var prefixes = map[string]string{"SSO Admin": "sso", "SSO OIDC": "sso-oauth"}
+var prefixes = map[string]string{"SSO Admin": "sso", "SSO OIDC": "sso-oauth", "CloudWatch Logs": "logs"}
 
 // actionOf is the permission that an operation needs (Service Authorization
-// Reference); S3's listing and reading have other names than their operations.
+// Reference); some have other names than their operations.
 func actionOf(service, operation string) string {
 	switch service + "." + operation {
 	case "S3.ListObjectsV2", "S3.HeadBucket":
 		return "s3:ListBucket"
 	case "S3.HeadObject":
 		return "s3:GetObject"
+	case "S3.PutPublicAccessBlock":
+		return "s3:PutBucketPublicAccessBlock"
+	case "S3.ListObjectVersions":
+		return "s3:ListBucketVersions"
+	case "S3.DeleteObjects": // with the versions' ids
+		return "s3:DeleteObjectVersion"
+	case "Lambda.Invoke":
+		return "lambda:InvokeFunction"
 	}
 	prefix, ok := prefixes[service]
 	if !ok {

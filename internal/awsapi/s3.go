@@ -46,6 +46,7 @@ type Bucket struct {
 	name   string
 	region string
 	client *s3.Client
+	owner  string // the account that it must belong to; empty: any
 }
 
 // Bucket finds a bucket's region, which any answer about it tells, even a

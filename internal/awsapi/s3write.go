@@ -35,7 +35,7 @@ type Range struct {
 func (b *Bucket) Head(ctx context.Context, key string) (Stat, error) {
 	var out *s3.HeadObjectOutput
 	_, err := b.s.own.do(ctx, b.reading(key), func(ctx context.Context) (err error) {
-		out, err = b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: aws.String(b.name), Key: aws.String(key)})
+		out, err = b.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: aws.String(b.name), Key: aws.String(key), ExpectedBucketOwner: b.mustOwn()})
 		return err
 	})
 	if err != nil {
@@ -118,7 +118,7 @@ func (b *Bucket) writing(key string) call {
 // Source: Amazon S3 User Guide, "Adding preconditions to S3 operations with
 // conditional requests".
 func (b *Bucket) Put(ctx context.Context, key string, data []byte, meta map[string]string, only Condition) (Stat, error) {
-	in := &s3.PutObjectInput{Bucket: aws.String(b.name), Key: aws.String(key), Metadata: meta}
+	in := &s3.PutObjectInput{Bucket: aws.String(b.name), Key: aws.String(key), Metadata: meta, ExpectedBucketOwner: b.mustOwn()}
 	in.IfMatch, in.IfNoneMatch = only.match()
 	var out *s3.PutObjectOutput
 	_, err := b.s.own.do(ctx, b.writing(key), func(ctx context.Context) (err error) {
@@ -211,6 +211,14 @@ func (u *Upload) Abort(ctx context.Context) error {
 		return err
 	})
 	return err
+}
+
+// mustOwn is the account that S3 must find to be the bucket's owner.
+func (b *Bucket) mustOwn() *string {
+	if b.owner == "" {
+		return nil
+	}
+	return aws.String(b.owner)
 }
 
 func unquoted(etag *string) string { return strings.Trim(aws.ToString(etag), `"`) }

@@ -2,7 +2,6 @@ package awsapi
 
 import (
 	"context"
-	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
@@ -29,9 +28,8 @@ func (s *Session) Stack(ctx context.Context, name string) (Stack, error) {
 		out, err = cloudformation.NewFromConfig(s.base).DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: aws.String(name)})
 		return err
 	})
-	if codeOf(err) == "ValidationError" && strings.Contains(err.Error(), "does not exist") || err == nil && len(out.Stacks) == 0 {
-		return Stack{}, &Error{Kind: NotFound, Op: c.op, Action: c.action, Region: c.region, Resource: name, err: ErrNotFound,
-			hint: "name another with --stack, another region with AWS_REGION or the setting aws_region, or other credentials with --profile"}
+	if err == nil && len(out.Stacks) == 0 || missingStack(err) {
+		return Stack{}, s.noStack(c)
 	}
 	if err != nil {
 		return Stack{}, err

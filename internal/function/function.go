@@ -32,6 +32,8 @@ import (
 	"github.com/iamtrack/iamtrack/internal/app"
 	"github.com/iamtrack/iamtrack/internal/awsapi"
 	"github.com/iamtrack/iamtrack/internal/collect"
+	"github.com/iamtrack/iamtrack/internal/coverage"
+	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/lookup"
 	"github.com/iamtrack/iamtrack/internal/notify"
 	"github.com/iamtrack/iamtrack/internal/store"
@@ -90,7 +92,7 @@ func (f *Functions) Invoke(ctx context.Context, name string, payload json.RawMes
 	case Exporter:
 		result, err = f.export(ctx)
 	case Notifier:
-		result, err = f.notify(ctx)
+		result, err = f.notify(ctx, payload)
 	default:
 		return nil, Known(name)
 	}
@@ -151,6 +153,43 @@ type TrackResult struct {
 	Problems int `json:"problems"`
 	// Unfinished: the time was up; the next run goes on.
 	Unfinished bool `json:"unfinished"`
+	Left
+}
+
+// Left is what collection still has to read.
+type Left struct {
+	// MissingSeconds are those of all streams, of the PromisedSeconds, that are still
+	// to be read: what is denied, or lost, isn't among them.
+	MissingSeconds  int64 `json:"missing_seconds"`
+	PromisedSeconds int64 `json:"promised_seconds"`
+	// ReadBackTo: from then on nothing is missing. It is null before anything was read.
+	ReadBackTo *time.Time `json:"read_back_to"`
+}
+
+// left sums up the ledgers.
+func left(ledgers []*coverage.Ledger) (sum Left) {
+	var first, from int64
+	for _, l := range ledgers {
+		if l.Ended != 0 || l.Began == 0 {
+			continue
+		}
+		promised := l.Promised()
+		sum.PromisedSeconds += promised.To - promised.From
+		if first == 0 || promised.From < first {
+			first = promised.From
+		}
+		for _, g := range l.Gaps(promised) {
+			if g.Reason == coverage.Pending || g.Reason == coverage.Failed {
+				sum.MissingSeconds += g.To - g.From
+				from = max(from, g.To)
+			}
+		}
+	}
+	if sum.MissingSeconds < sum.PromisedSeconds {
+		at := time.Unix(max(first, from), 0).UTC()
+		sum.ReadBackTo = &at
+	}
+	return sum
 }
 
 // track collects.
@@ -179,7 +218,8 @@ func (f *Functions) track(ctx context.Context) (*TrackResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := f.measureTracking(ctx, &sum); err != nil {
+	still, err := f.measureTracking(ctx, &sum)
+	if err != nil {
 		return nil, err
 	}
 	if why := app.WhyNothing(&sum, nil); why != "" {
@@ -188,15 +228,15 @@ func (f *Functions) track(ctx context.Context) (*TrackResult, error) {
 	return &TrackResult{
 		Regions: len(sum.Regions), Requests: sum.Requests, Throttled: sum.Throttled, Records: sum.Records, Stored: sum.Stored,
 		Duplicates: sum.Duplicates, Conflicts: sum.Conflicts, Filtered: sum.Filtered, Rejected: sum.Rejected, Late: sum.Late,
-		Alerts: sum.Alerts, Problems: len(sum.Problems), Unfinished: sum.Unfinished,
+		Alerts: sum.Alerts, Problems: len(sum.Problems), Unfinished: sum.Unfinished, Left: still,
 	}, nil
 }
 
-// measureTracking gives the figures that the stack's alarms rest on.
-func (f *Functions) measureTracking(ctx context.Context, sum *lookup.Summary) error {
+// measureTracking gives the figures that the stack's alarms rest on, and what is left.
+func (f *Functions) measureTracking(ctx context.Context, sum *lookup.Summary) (Left, error) {
 	ledgers, err := f.App.Store.Streams(ctx)
 	if err != nil {
-		return err
+		return Left{}, err
 	}
 	now := f.Now().Unix()
 	lag := int64(0)
@@ -210,7 +250,7 @@ func (f *Functions) measureTracking(ctx context.Context, sum *lookup.Summary) er
 	}
 	pending, err := f.pending(ctx)
 	if err != nil {
-		return err
+		return Left{}, err
 	}
 	f.Metrics.Put(Tracker, f.Now(),
 		Metric{"EventsStored", Count, float64(sum.Stored)}, Metric{"EventsFiltered", Count, float64(sum.Filtered)},
@@ -218,7 +258,7 @@ func (f *Functions) measureTracking(ctx context.Context, sum *lookup.Summary) er
 		Metric{"CoverageGaps", Count, float64(len(app.LastingGaps(ledgers)))}, Metric{"CollectionLag", Seconds, float64(lag)},
 		Metric{"Requests", Count, float64(sum.Requests)}, Metric{"RequestsThrottled", Count, float64(sum.Throttled)},
 		Metric{"Problems", Count, float64(len(sum.Problems))}, Metric{"AlertsPending", Count, float64(pending)})
-	return nil
+	return left(ledgers), nil
 }
 
 // pending counts the alerts that nobody was told of yet, and messages that wait.
@@ -323,16 +363,64 @@ func (f *Functions) export(ctx context.Context) (*ExportResult, error) {
 	return &r, nil
 }
 
+// NotifyRequest is the payload of an invocation of the notifier; what a schedule sends
+// is none.
+type NotifyRequest struct {
+	// Test: a test message goes to each of the Channels, or of all that are on, and
+	// nothing else happens.
+	Test     bool     `json:"test"`
+	Channels []string `json:"channels"`
+}
+
 // NotifyResult counts messages.
 type NotifyResult struct {
 	Sent    int   `json:"sent"`
 	Failed  int   `json:"failed"`
 	Pending int64 `json:"pending"`
+	// Tested is what became of test messages, by channel; null when none was asked for.
+	Tested []TestedChannel `json:"tested,omitzero"`
+}
+
+// TestedChannel is what became of a test message.
+type TestedChannel struct {
+	Channel string  `json:"channel"`
+	Type    string  `json:"type"`
+	OK      bool    `json:"ok"`
+	Error   string  `json:"error"` // empty when the channel took it
+	Seconds float64 `json:"seconds"`
+}
+
+// test sends test messages. That a channel didn't take one is an answer.
+func (f *Functions) test(ctx context.Context, channels []string) (*NotifyResult, error) {
+	outcomes, err := f.Notifier(ctx, true, notify.Options{}).Test(ctx, channels...)
+	if err != nil {
+		return nil, fmt.Errorf("send test messages: %w", err)
+	}
+	types := map[string]string{}
+	for _, c := range f.App.Config.Channels {
+		types[c.Name] = c.Type
+	}
+	r := &NotifyResult{Tested: []TestedChannel{}}
+	for _, o := range outcomes {
+		t := TestedChannel{Channel: o.Channel, Type: types[o.Channel], OK: o.Err == nil, Seconds: o.Took.Seconds()}
+		if o.Err != nil {
+			t.Error = event.ScrubText(o.Err.Error())
+			r.Failed++
+		} else {
+			r.Sent++
+		}
+		r.Tested = append(r.Tested, t)
+	}
+	return r, nil
 }
 
 // notify routes alerts and sends messages. A channel that fails holds up no other,
 // its messages are sent again, and the invocation fails.
-func (f *Functions) notify(ctx context.Context) (*NotifyResult, error) {
+func (f *Functions) notify(ctx context.Context, payload json.RawMessage) (*NotifyResult, error) {
+	var ask NotifyRequest
+	if json.Unmarshal(payload, &ask) == nil && ask.Test { // a schedule's payload is any
+		return f.test(ctx, ask.Channels)
+	}
 	n := f.Notifier(ctx, true, notify.Options{
 		Log:    func(text string) { f.Log.WarnContext(ctx, text) },
 		Status: f.App.CoverageLines,

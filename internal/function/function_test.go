@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -21,6 +22,7 @@ import (
 	"github.com/iamtrack/iamtrack/internal/app"
 	"github.com/iamtrack/iamtrack/internal/awsapi"
 	"github.com/iamtrack/iamtrack/internal/config"
+	"github.com/iamtrack/iamtrack/internal/cost"
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/function"
 	"github.com/iamtrack/iamtrack/internal/lake"
@@ -207,13 +209,21 @@ func (s *stack) figures(name, metric string) (values []float64) {
 func TestNinetyDaysOverManyInvocations(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		s := newStack(t, simulate.Config{Seed: 3, Events: 12_000}, server.Options{Faults: server.Faults{Latency: 200 * time.Millisecond}})
-		runs := 0
+		runs, missing, back := 0, math.Inf(1), "9"
 		for unfinished := true; unfinished; runs++ {
 			r, err := s.invoke(function.Tracker, nil, 20*time.Second)
 			if err != nil {
 				t.Fatal(err)
 			}
 			unfinished = r["unfinished"] == true
+			// What is left shrinks, and reading goes backwards from the newest.
+			left, to := r["missing_seconds"].(float64), r["read_back_to"].(string)
+			if left >= missing || to > back || r["promised_seconds"].(float64) < 80*86400 {
+				t.Errorf("run %d: %v seconds are missing after %v, read back to %s after %s, of %v", runs, left, missing, to, back, r["promised_seconds"])
+			}
+			if missing, back = left, to; unfinished != (left > 0) {
+				t.Errorf("run %d: unfinished is %v, and %v seconds are missing", runs, unfinished, left)
+			}
 			time.Sleep(5*time.Minute - time.Minute)
 		}
 		if runs < 2 {
@@ -430,5 +440,83 @@ func TestLogKeepsNoSecret(t *testing.T) {
 	log.Error("call failed: aws_secret_access_key="+secret, slog.String("error", `{"SecretAccessKey":"`+secret+`"}`))
 	if strings.Contains(out.String(), secret) || !strings.Contains(out.String(), `"level":"ERROR"`) || !strings.Contains(out.String(), "REDACTED") {
 		t.Errorf("logged: %s", out.String())
+	}
+}
+
+// Test messages go out at once, and whoever asked is told what became of each.
+func TestNotifierTests(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := newStack(t, simulate.Config{Seed: 3, Events: 500}, server.Options{})
+		ask := map[string]any{"test": true}
+		want := map[string]any{"channel": "topic", "type": "sns", "ok": true, "error": "", "seconds": 0.}
+		r, err := s.invoke(function.Notifier, ask, time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]any{want}, r["tested"]); diff != "" || len(s.sent) != 1 {
+			t.Errorf("%d messages (-want +got):\n%s", len(s.sent), diff)
+		}
+		s.refuse = errors.New("the topic is gone")
+		want["ok"], want["error"] = false, "the topic is gone"
+		if r, err = s.invoke(function.Notifier, ask, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]any{want}, r["tested"]); diff != "" {
+			t.Errorf("refused (-want +got):\n%s", diff)
+		}
+		if _, err := s.invoke(function.Notifier, map[string]any{"test": true, "channels": []string{"moon"}}, time.Minute); err == nil || !strings.Contains(err.Error(), "moon") {
+			t.Errorf("a channel that isn't there: %v", err)
+		}
+		// What a schedule sends is no request for a test.
+		s.refuse = nil
+		if r, err = s.invoke(function.Notifier, map[string]any{"detail-type": "Scheduled Event"}, time.Minute); err != nil || r["tested"] != nil || len(s.sent) != 1 {
+			t.Errorf("%v %v, %d messages", r, err, len(s.sent))
+		}
+	})
+}
+
+// A run that finds nothing new takes the time that the estimates of package cost rest
+// on: of one account, with answers of LookupEvents after half a second.
+func TestIdleRunTakes(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := newStack(t, simulate.Config{Seed: 3, Events: 500}, server.Options{Faults: server.Faults{Latency: 500 * time.Millisecond}})
+		all := s.Accounts
+		s.Accounts = func(ctx context.Context) ([]*awsapi.Account, error) {
+			list, err := all(ctx)
+			return list[:1], err
+		}
+		for unfinished := true; unfinished; time.Sleep(5 * time.Minute) {
+			r, err := s.invoke(function.Tracker, nil, 5*time.Minute)
+			if err != nil {
+				t.Fatal(err)
+			}
+			unfinished = r["unfinished"] == true
+		}
+		var sum time.Duration
+		const runs = 24
+		for range runs {
+			began := time.Now()
+			if _, err := s.invoke(function.Tracker, nil, 5*time.Minute); err != nil {
+				t.Fatal(err)
+			}
+			sum += time.Since(began)
+			time.Sleep(5 * time.Minute)
+		}
+		got, want := (sum / runs).Seconds(), cost.DefaultUnits().RunSeconds
+		if math.Abs(got-want) > 0.2*want {
+			t.Errorf("a run takes %.2f seconds, and the cost page is computed with %v", got, want)
+		}
+		t.Logf("a run takes %.2f seconds", got)
+	})
+}
+
+// Each figure of a function is a metric that CloudWatch bills.
+func TestMetricsAreCounted(t *testing.T) {
+	source, err := os.ReadFile("function.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := strings.Count(string(source), `Metric{"`), cost.DefaultUnits().Metrics; float64(got) != want {
+		t.Errorf("%d metrics, and the cost page is computed with %v", got, want)
 	}
 }

@@ -1,0 +1,109 @@
+//go:build integration
+
+package function_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"math"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/iamtrack/iamtrack/internal/app"
+	"github.com/iamtrack/iamtrack/internal/awsapi"
+	"github.com/iamtrack/iamtrack/internal/config"
+	"github.com/iamtrack/iamtrack/internal/cost"
+	"github.com/iamtrack/iamtrack/internal/function"
+	"github.com/iamtrack/iamtrack/internal/lake"
+	"github.com/iamtrack/iamtrack/internal/notify"
+	"github.com/iamtrack/iamtrack/internal/peers"
+	"github.com/iamtrack/iamtrack/internal/simulate"
+	"github.com/iamtrack/iamtrack/internal/simulate/server"
+	"github.com/iamtrack/iamtrack/internal/store/dynamo"
+)
+
+// What a run takes of the table that finds nothing new, by stream, is what the
+// estimates of package cost rest on.
+func TestIdleRun(t *testing.T) {
+	end := time.Now().UTC().Truncate(time.Hour)
+	sim, err := simulate.New(simulate.Config{Seed: 5, Start: end.AddDate(0, 0, -8), End: end, Events: 1500})
+	if err != nil {
+		t.Fatal(err)
+	}
+	aws, err := server.New(server.Options{World: sim, Rate: 200})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(aws)
+	defer srv.Close()
+	url := peers.DynamoDB(t)
+	open := func(url string) *awsapi.Session {
+		s, err := awsapi.Open(t.Context(), awsapi.Config{EndpointURL: url, Region: peers.Region, Alone: true, Keys: &awsapi.Keys{AccessKeyID: account, SecretAccessKey: "secret"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	db := open(url).DynamoDB("")
+	if err := dynamo.Create(t.Context(), db, "idle", dynamo.TableOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var writes, reads float64
+	st := dynamo.Open(db, "idle", dynamo.Options{Keep: 7 * 24 * time.Hour, Consumed: func(c dynamo.Capacity) {
+		mu.Lock()
+		defer mu.Unlock()
+		writes, reads = writes+c.Write, reads+c.Read
+	}})
+	none := func(string) (string, bool) { return "", false }
+	cfg, err := config.Load(config.Input{Flags: map[string]string{"data-dir": t.TempDir()}, LookupEnv: func(name string) (string, bool) {
+		v, ok := map[string]string{"IAMTRACK_REQUEST_RATE": "100"}[name]
+		return v, ok
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := app.New(cfg, st, lake.OpenMem(), app.Options{Command: "test", Version: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &function.Functions{
+		App: a, Now: time.Now, Log: function.NewLog(io.Discard, slog.LevelInfo), Metrics: &function.Metrics{W: io.Discard},
+		Accounts: func(context.Context) ([]*awsapi.Account, error) { return []*awsapi.Account{open(srv.URL).Own()}, nil },
+		Notifier: func(_ context.Context, _ bool, o notify.Options) *notify.Notifier { return a.NotifierWith(o, none, nil) },
+	}
+	track := func() *function.TrackResult {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		r, err := f.Invoke(ctx, function.Tracker, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.(*function.TrackResult)
+	}
+	for r := track(); r.Unfinished; r = track() {
+	}
+	ledgers, err := st.Streams(t.Context())
+	if err != nil || len(ledgers) < 20 {
+		t.Fatalf("%d streams, %v", len(ledgers), err)
+	}
+	writes, reads = 0, 0
+	const runs = 5
+	for range runs {
+		time.Sleep(3 * time.Second)
+		if r := track(); r.Stored != 0 {
+			t.Fatalf("%+v: not idle", r)
+		}
+	}
+	n := float64(runs * len(ledgers))
+	u := cost.DefaultUnits()
+	t.Logf("of %d streams: %.2f write units and %.2f read units a run", len(ledgers), writes/n, reads/n)
+	for what, c := range map[string][2]float64{"write_units_per_stream_run": {writes / n, u.WriteUnitsPerStreamRun}, "read_units_per_stream_run": {reads / n, u.ReadUnitsPerStreamRun}} {
+		if math.Abs(c[0]-c[1]) > 0.2*c[1] {
+			t.Errorf("%s is %.2f, and the cost page is computed with %v", what, c[0], c[1])
+		}
+	}
+}
