@@ -50,6 +50,8 @@ type App struct {
 	Rules    *rule.Engine
 	Filter   *filter.Filter
 	Pipeline *collect.Pipeline
+	// Bucket is where the lake is; empty for a stack that keeps none.
+	Bucket lake.Bucket
 	// Parts are those of the stack that was opened; zero for a data directory.
 	Parts Parts
 	// ReadOnly: the folder can't be written; answers tell what was exported last.
@@ -118,7 +120,7 @@ func newApp(cfg config.Config, o Options) (a *App, err error) {
 
 // tie makes the pipeline of the store and a bucket.
 func (a *App) tie(bucket lake.Bucket, o Options) {
-	a.Lake = lake.New(bucket, lake.Options{ProgramVersion: o.Version})
+	a.Bucket, a.Lake = bucket, lake.New(bucket, lake.Options{ProgramVersion: o.Version})
 	a.Pipeline = &collect.Pipeline{
 		Store: a.Store, Lake: a.Lake, Rules: a.Rules, Filter: a.Filter, Now: o.Now,
 		HotDays: a.Config.HotDays, LakeDays: a.Config.LakeDays, Holder: collect.NewHolder(o.Command),
@@ -171,12 +173,20 @@ type Freshness struct {
 	DirtyDays []store.DirtyDay
 	// Reason says why they were not exported; empty when there are none.
 	Reason string
+	// Of a stack: the lake has all that was stored before AsOf, and Newer events
+	// wait for the exporter.
+	AsOf  time.Time
+	Newer int64
 }
 
 // Refresh exports dirty days, so that the lake has all that is stored. When
 // another process exports, the folder is read-only or the disk full, it does not
-// wait: the answer then says how fresh it is.
+// wait: the answer then says how fresh it is. A stack's lake is the exporter
+// function's to bring up to date, so that answering takes no right to write.
 func (a *App) Refresh(ctx context.Context) (Freshness, error) {
+	if a.Parts.Table != "" {
+		return a.waiting(ctx)
+	}
 	dirty, err := a.Store.DirtyDays(ctx)
 	if err != nil || len(dirty) == 0 {
 		return Freshness{}, err

@@ -13,6 +13,7 @@ import (
 
 	"github.com/iamtrack/iamtrack/internal/awsapi"
 	"github.com/iamtrack/iamtrack/internal/config"
+	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/lake"
 	"github.com/iamtrack/iamtrack/internal/lake/s3lake"
 	"github.com/iamtrack/iamtrack/internal/store/dynamo"
@@ -86,9 +87,9 @@ func OpenStack(ctx context.Context, cfg config.Config, s *awsapi.Session, p Part
 		cfg.HotDays = stackHotDays
 	}
 	d := dynamo.Options{Now: o.Now, Keep: time.Duration(cfg.HotDays) * 24 * time.Hour}
-	bucket := lake.OpenMem() // stays empty: without a lake's bucket, rows stay in the table
+	bucket := lake.OpenMem() // stays empty: without a lake's bucket, rows stay in the table, as many days as a lake would keep
 	if p.Bucket == "" {
-		d.Keep = 0
+		d.Keep = time.Duration(cfg.LakeDays) * 24 * time.Hour // 0: for ever
 	} else {
 		b, err := s.Bucket(ctx, p.Bucket)
 		if err != nil {
@@ -103,7 +104,7 @@ func OpenStack(ctx context.Context, cfg config.Config, s *awsapi.Session, p Part
 	}
 	a.Parts = p
 	if p.Bucket == "" {
-		a.Pipeline.Inbox = nil
+		a.Pipeline.Inbox, a.Pipeline.NoLake = nil, true
 	}
 	return a, nil
 }
@@ -138,4 +139,32 @@ func (s blobs) Get(ctx context.Context, name string) ([]byte, error) {
 	}
 	data, err := io.ReadAll(io.NewSectionReader(r, 0, r.Object().Size))
 	return data, cmp.Or(err, r.Close())
+}
+
+// TableOnly reports whether this is a stack that has no lake: the table keeps all.
+func (a *App) TableOnly() bool { return a.Parts.Table != "" && a.Parts.Bucket == "" }
+
+// waiting tells what the lake of a stack lacks.
+func (a *App) waiting(ctx context.Context) (Freshness, error) {
+	f := Freshness{AsOf: a.now().UTC()}
+	if a.TableOnly() {
+		return f, nil
+	}
+	w, err := a.Pipeline.Inbox.Waiting(ctx)
+	if err != nil {
+		return f, err
+	}
+	if w.Objects > 0 {
+		f.AsOf, f.Newer = w.Since.UTC(), w.Events
+	}
+	return f, nil
+}
+
+// Event reads a stored event: from the lake, or from the table of a stack that has
+// none.
+func (a *App) Event(ctx context.Context, key event.Key, date event.Date) (event.Event, error) {
+	if a.TableOnly() {
+		return a.Store.Event(ctx, key)
+	}
+	return a.Lake.Event(ctx, key, date)
 }

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/iamtrack/iamtrack/internal/coverage"
 	"github.com/iamtrack/iamtrack/internal/store"
@@ -13,7 +14,8 @@ import (
 
 // Status is what is kept, in numbers.
 type Status struct {
-	DataDir    string                      `json:"data_dir"`
+	DataDir    string                      `json:"data_dir,omitempty"`
+	Stack      *StackStatus                `json:"stack,omitempty"`
 	Events     int64                       `json:"events"`
 	Categories map[string]int64            `json:"categories"`
 	Filtered   int64                       `json:"filtered"`
@@ -32,6 +34,16 @@ type Status struct {
 	Late       int64                       `json:"late"` // events that came after their time had been read
 	Accounts   []store.AccountName         `json:"accounts"`
 	Streams    []coverage.Status           `json:"streams"` // collected; imported files claim no coverage
+}
+
+// StackStatus is Status.Stack: where a stack keeps its data, and how current its lake
+// is.
+type StackStatus struct {
+	Name   string    `json:"name"`
+	Table  string    `json:"table"`
+	Bucket string    `json:"bucket,omitempty"`
+	AsOf   time.Time `json:"as_of"`
+	Newer  int64     `json:"newer_events"` // stored, and not in the lake yet
 }
 
 // Status counts what the lake and the store hold; call Refresh before, so that
@@ -94,8 +106,20 @@ func (a *App) Status(ctx context.Context) (Status, error) {
 	if s.Messages == nil {
 		s.Messages = map[string]map[string]int64{}
 	}
-	s.StoreBytes, err = fileSizes(filepath.Join(a.Config.DataDir, storeFile))
-	return s, err
+	if a.Parts.Table == "" {
+		s.StoreBytes, err = fileSizes(filepath.Join(a.Config.DataDir, storeFile))
+		return s, err
+	}
+	f, err := a.waiting(ctx)
+	if err != nil {
+		return s, err
+	}
+	s.DataDir, s.StoreBytes = "", c.SizeBytes
+	s.Stack = &StackStatus{a.Parts.Stack, a.Parts.Table, a.Parts.Bucket, f.AsOf, f.Newer}
+	if a.TableOnly() {
+		s.Events, s.Filtered = c.HotEvents, c.HotFiltered
+	}
+	return s, nil
 }
 
 // fileSizes adds up a database and its log.

@@ -85,7 +85,7 @@ func missingStack(err error) bool {
 
 func (s *Session) noStack(c call) error {
 	return &Error{Kind: NotFound, Op: c.op, Action: c.action, Region: c.region, Resource: c.resource, err: ErrNotFound,
-		hint: "name another with --stack, another region with AWS_REGION or the setting aws_region, or other credentials with --profile"}
+		hint: "name another with --stack, another region with --aws-region or AWS_REGION, or other credentials with --profile"}
 }
 
 // CreateChangeSet asks CloudFormation to work out what would change, and returns the

@@ -69,7 +69,7 @@ state, detail, events, and for acknowledged ones acked_by, acked_at, note.`,
 	_ = cmd.RegisterFlagCompletionFunc("rule", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return ruleIDs(e), cobra.ShellCompDirectiveNoFileComp
 	})
-	return cmd
+	return onStack(cmd)
 }
 
 // filter checks the options against what there is.
@@ -167,7 +167,7 @@ func behind(ctx context.Context, a *app.App, alerts []rule.Alert) (map[string]st
 		key := event.Key{AccountID: al.AccountID, EventID: al.EventID}
 		ev, err := a.Store.Event(ctx, key)
 		if errors.Is(err, store.ErrNotFound) {
-			ev, err = a.Lake.Event(ctx, key, event.DateOf(al.EventTime))
+			ev, err = a.Event(ctx, key, event.DateOf(al.EventTime))
 		}
 		if errors.Is(err, lake.ErrNotFound) {
 			continue // retention removed it: what the alert says is all there is

@@ -29,7 +29,7 @@ of them isn't known, none. The alerts are printed as they are then.`,
 	}
 	cmd.Flags().StringVar(&o.by, "by", "", "who has looked (default: the user who runs the command)")
 	cmd.Flags().StringVar(&o.note, "note", "", "what came of it")
-	return cmd
+	return onStack(cmd)
 }
 
 func runAlertsAck(ctx context.Context, e *env, o ackOptions, args []string) error {

@@ -21,7 +21,7 @@ import (
 )
 
 func newAlertsShowCmd(e *env) *cobra.Command {
-	return &cobra.Command{
+	return freshFlag(e, &cobra.Command{
 		Use:   "show ID…",
 		Short: "Explain alerts: what happened, who it was, why it matters, what to do next",
 		Long: `Explain alerts: what happened and who it was, with the chain of sessions and how
@@ -39,7 +39,7 @@ actor_account, certainty, reason, chain, evidence), the hour before and after as
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runAlertsShow(cmd.Context(), e, args)
 		},
-	}
+	})
 }
 
 // findAlert reads one alert; errors name the id and what to do.

@@ -14,6 +14,9 @@ import (
 // awsFlagNames are settings that commands which talk to AWS take as flags.
 var awsFlagNames = []string{"profile", "endpoint-url", "regions", "accounts", "organization"}
 
+// stackFlagNames are those that say which AWS a stack is in.
+var stackFlagNames = []string{"aws-region", "profile", "endpoint-url"}
+
 // awsFlags gives a command the flags of those settings that mean something to it.
 func awsFlags(cmd *cobra.Command, names ...string) {
 	f := cmd.Flags()
@@ -21,6 +24,8 @@ func awsFlags(cmd *cobra.Command, names ...string) {
 		switch name {
 		case "profile":
 			f.String(name, "", "profile of ~/.aws/config whose credentials are used (setting aws_profile)")
+		case "aws-region":
+			f.String(name, "", "AWS region of the stack (setting aws_region; default the profile's)")
 		case "endpoint-url":
 			f.String(name, "", "what is asked instead of AWS, such as iamtrack simulate (setting endpoint_url)")
 		case "regions":

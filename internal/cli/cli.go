@@ -27,6 +27,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/iamtrack/iamtrack/internal/app"
 	"github.com/iamtrack/iamtrack/internal/awsapi"
 	"github.com/iamtrack/iamtrack/internal/config"
 	"github.com/iamtrack/iamtrack/internal/render"
@@ -66,12 +67,20 @@ type env struct {
 	program string
 	// openAWS opens a way into AWS; nil: app.OpenAWS.
 	openAWS func(context.Context, config.Config) (*awsapi.Session, error)
+	// openParts opens what a stack is made of; nil: app.OpenStack.
+	openParts func(context.Context, config.Config, *awsapi.Session, app.Parts, app.Options) (*app.App, error)
 
 	// Set before a command runs.
 	config config.Config
 	flags  globalFlags
 	since  time.Time // zero: no bound
 	until  time.Time // zero: no bound
+	// onStack: the command that runs works on a stack, too.
+	onStack bool
+	// session is the way into AWS of the stack that is open.
+	session *awsapi.Session
+	// fresh says how current the lake is that is asked; nil before it is.
+	fresh *app.Freshness
 }
 
 // run executes one command line.

@@ -140,6 +140,10 @@ type answerCoverage struct {
 	// Collected: streams are collected that the answer is about. Files that are
 	// imported claim no coverage.
 	Collected bool `json:"collected"`
+	// AsOf and Newer are about an answer from a stack's lake: it has all that was
+	// stored before, and so many events wait to be added.
+	AsOf  *time.Time `json:"as_of,omitempty"`
+	Newer *int64     `json:"newer_events,omitempty"`
 	// Until is when the last run ended, of the streams the earliest; null when the
 	// answer's time ends before.
 	Until *time.Time `json:"until"`
@@ -196,6 +200,12 @@ func (c *covered) answer(e *env, q question) *answerCoverage {
 	v.lines = slices.Concat(unread, e.gapLines(v.Gaps[:len(v.Gaps)-len(unread)], about, c.names, 0))
 	if len(c.ledgers) > 0 && len(about) == 0 && len(unread) == 0 {
 		v.lines = []string{"nothing that was asked for is collected: only imported files tell of it"}
+	}
+	if f := e.fresh; f != nil && !f.AsOf.IsZero() {
+		v.AsOf, v.Newer = &f.AsOf, &f.Newer
+		if f.Newer > 0 {
+			v.lines = append(v.lines, fmt.Sprintf("%s not in the lake yet, which is as of %s: --fresh adds what is stored since", count(f.Newer, "event is|events are"), e.timeText(f.AsOf.UnixMilli())))
+		}
 	}
 	return v
 }
@@ -322,6 +332,9 @@ func (e *env) tellCoverage(v *answerCoverage) {
 		for _, line := range v.lines {
 			e.say("missing: " + line)
 		}
+	}
+	if v.AsOf != nil && *v.Newer == 0 {
+		e.note("as of %s", e.timeText(v.AsOf.UnixMilli()))
 	}
 	switch {
 	case v.Until != nil && v.Provisional != nil:

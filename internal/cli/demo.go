@@ -66,6 +66,7 @@ touches no other data: it has a data directory of its own (DATA_DIR-demo, or
 // demoDir empties, or makes, the demo's data directory and points the
 // configuration at it.
 func (e *env) demoDir() error {
+	e.config.Stack = "" // the demo is nobody's
 	if e.flags.dataDir == "" {
 		e.config.DataDir += "-demo"
 		e.flags.dataDir = e.config.DataDir

@@ -50,7 +50,7 @@ func (e *env) printEvents(ctx context.Context, a *app.App, found []place) error 
 	views := make([]any, len(found))
 	texts := make([]string, len(found))
 	for i, at := range found {
-		ev, err := a.Lake.Event(ctx, at.key, at.date)
+		ev, err := a.Event(ctx, at.key, at.date)
 		if err != nil {
 			return fmt.Errorf("read event %s: %w", at.key.EventID, err)
 		}

@@ -43,7 +43,7 @@ CloudTrail wrote it under "record".`,
 			}
 			var with string
 			cmd.Flags().Visit(func(fl *pflag.Flag) {
-				own := cmd.LocalNonPersistentFlags().Lookup(fl.Name) != nil
+				own := cmd.LocalNonPersistentFlags().Lookup(fl.Name) != nil && fl.Name != "fresh" && !slices.Contains(stackFlagNames, fl.Name)
 				if own || strings.Contains(takesRange+" "+takesLimit, fl.Name) {
 					with = fl.Name
 				}
@@ -61,7 +61,7 @@ CloudTrail wrote it under "record".`,
 		names = append(names, c.Name)
 	}
 	complete(cmd, "columns", names...)
-	return cmd
+	return freshFlag(e, cmd)
 }
 
 // emptyList returns the name of a given flag of several values that has none, or

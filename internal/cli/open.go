@@ -17,6 +17,12 @@ import (
 // that is an error even for an answer: nothing found because of a mistyped
 // folder must not look like nothing happened.
 func (e *env) open(ctx context.Context, command string, create bool) (*app.App, error) {
+	if e.config.Stack != "" {
+		if !e.onStack {
+			return nil, withHint(usagef("`iamtrack %s` works on a data directory, and the setting stack (%s) names a stack", command, e.config.Origin("stack")), "--data-dir DIR says which")
+		}
+		return e.openStack(ctx, command)
+	}
 	e.debug("data directory %s (%s)", e.config.DataDir, e.config.Origin("data_dir"))
 	return app.Open(ctx, e.config, app.Options{Command: command, Create: create, Now: e.now, Version: e.version})
 }
@@ -48,10 +54,16 @@ func (e *env) changing(ctx context.Context, command string, f func(*app.App) err
 // refresh brings the lake up to date before an answer, and says so when it
 // could not.
 func (e *env) refresh(ctx context.Context, a *app.App) error {
+	if e.flags.fresh {
+		if err := e.freshen(ctx, a); err != nil {
+			return err
+		}
+	}
 	f, err := a.Refresh(ctx)
 	if err != nil {
 		return fmt.Errorf("bring the lake up to date: %w", err)
 	}
+	e.fresh = &f
 	if n := len(f.DirtyDays); n > 0 {
 		e.warn("the newest events of %s (%s to %s) may be missing here: %s", count(n, "day"), f.DirtyDays[0].Date, f.DirtyDays[n-1].Date, f.Reason)
 	}
@@ -69,8 +81,7 @@ func (e *env) engine(ctx context.Context, a *app.App) (query.RangeEngine, error)
 		lost, err = a.LostDays(ctx)
 		return err
 	})
-	// Half of the limit is left to Go: rows on their way, and the store.
-	engine, err := duckdb.Open(ctx, duckdb.Options{LakeDir: a.LakeDir(), MemoryMB: int(e.config.MemoryLimit >> 21)})
+	engine, err := e.overLake(ctx, a)
 	if lerr := looking.Wait(); err == nil && lerr != nil {
 		return nil, errors.Join(fmt.Errorf("look for the lake's files: %w", lerr), engine.Close())
 	}
@@ -80,9 +91,35 @@ func (e *env) engine(ctx context.Context, a *app.App) (query.RangeEngine, error)
 	return engine, err
 }
 
-// askingSQL is asking for statements that any engine takes.
+// overLake opens DuckDB over what is stored. Half of the limit of memory is left to
+// Go: rows on their way, and the store.
+func (e *env) overLake(ctx context.Context, a *app.App) (query.RangeEngine, error) {
+	if a.Parts.Table != "" {
+		return e.stackEngine(ctx, a)
+	}
+	return duckdb.Open(ctx, duckdb.Options{LakeDir: a.LakeDir(), MemoryMB: int(e.config.MemoryLimit >> 21)})
+}
+
+// askingSQL is asking for statements that any engine takes: on a stack, those of
+// --engine.
 func (e *env) askingSQL(ctx context.Context, command string, f func(*app.App, query.Engine, *covered) error) error {
-	return e.asking(ctx, command, func(a *app.App, engine query.RangeEngine, c *covered) error { return f(a, engine, c) })
+	return e.with(ctx, command, false, func(a *app.App) (err error) {
+		c, err := e.readCovered(ctx, a)
+		if err != nil {
+			return err
+		}
+		var engine query.Engine
+		if a.Parts.Table == "" {
+			engine, err = e.engine(ctx, a)
+		} else if err = e.refresh(ctx, a); err == nil {
+			engine, err = e.sqlEngine(ctx, a)
+		}
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, engine.Close()) }()
+		return f(a, engine, c)
+	})
 }
 
 // asking opens the data directory and the engine, calls f and closes both. What

@@ -32,7 +32,7 @@ type lineReader interface {
 // prompt reads statements from a terminal and answers them, until its end. The
 // prompt itself is on standard error: standard output has answers only.
 func (e *env) prompt(ctx context.Context, stdin *os.File, engine query.Engine) error {
-	history, err := openHistory(e.config.DataDir)
+	history, err := openHistory(e.historyDir())
 	if err != nil {
 		e.warn("no history: %v", err)
 	}

@@ -66,7 +66,7 @@ description, look_back_days, limit, params, table.`,
 		},
 		newQueryExportCmd(e),
 	)
-	return cmd
+	return engineFlag(e, freshFlag(e, cmd))
 }
 
 func newQueryExportCmd(e *env) *cobra.Command {

@@ -13,11 +13,13 @@ import (
 
 // globalFlags are the flags of every command.
 type globalFlags struct {
-	dataDir, format, tz, configFile, queries string
-	since, until                             string
-	limit                                    int
-	quiet, noColour                          bool
-	coverage                                 bool // rows of JSON come with their coverage
+	dataDir, stack, format, tz, configFile, queries string
+	since, until                                    string
+	limit                                           int
+	quiet, noColour                                 bool
+	coverage                                        bool // rows of JSON come with their coverage
+	fresh                                           bool // a stack's lake is brought up to date first
+	engine                                          string
 }
 
 // What a command's annotation "takes" may list, besides what all take.
@@ -26,6 +28,7 @@ const (
 	takesRange   = "since until"
 	takesLimit   = "limit"
 	takesParquet = "parquet"
+	takesStack   = "stack"
 )
 
 // taking notes which global flags mean something to the command; others are
@@ -59,6 +62,7 @@ and answers questions about them. Start with:
 	f := root.PersistentFlags()
 	f.SortFlags = false
 	f.StringVar(&e.flags.dataDir, "data-dir", "", "folder with everything that is stored (setting data_dir)")
+	f.StringVar(&e.flags.stack, "stack", "", "stack in AWS whose data is asked instead (setting stack)")
 	f.StringVar(&e.flags.format, "format", "", "how to print: table, json, csv or markdown; parquet for query and sql")
 	f.StringVar(&e.flags.tz, "tz", "", "zone in which times are shown and dates are read, such as Europe/Berlin (default UTC)")
 	f.StringVar(&e.flags.since, "since", "", "only events at or after that time: "+timeHelp)
@@ -91,15 +95,18 @@ func complete(cmd *cobra.Command, flag string, values ...string) {
 func (e *env) prepare(cmd *cobra.Command) error {
 	accepted := strings.Fields(cmd.Annotations[takes])
 	given := map[string]string{}
-	for _, name := range append([]string{"data-dir", "format", "tz", "queries", "sources", "management-only", "since", "until", "limit"}, awsFlagNames...) {
+	for _, name := range append([]string{"data-dir", "stack", "aws-region", "format", "tz", "queries", "sources", "management-only", "since", "until", "limit"}, awsFlagNames...) {
 		flag := cmd.Flags().Lookup(name)
 		if flag == nil || !flag.Changed {
 			continue
 		}
-		if name == "since" || name == "until" || name == "limit" {
+		switch name {
+		case "since", "until", "limit", "stack":
 			if !slices.Contains(accepted, name) {
 				return withHint(usagef("--%s does not apply to `%s`", name, cmd.CommandPath()), "`"+cmd.CommandPath()+" --help` shows what does")
 			}
+		}
+		if name == "since" || name == "until" || name == "limit" {
 			continue
 		}
 		given[name] = flag.Value.String()
@@ -122,6 +129,9 @@ func (e *env) prepare(cmd *cobra.Command) error {
 		return nil
 	}
 	if err != nil {
+		return err
+	}
+	if err := e.pickTier(cmd, &c, given); err != nil {
 		return err
 	}
 	e.config = c

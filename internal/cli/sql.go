@@ -50,7 +50,7 @@ except in a table, which ends after 1,000 unless --limit says more.`,
 	}), takesLimit, takesParquet)
 	cmd.Flags().StringVar(&o.file, "file", "", "read the statement from that file")
 	cmd.Flags().StringVarP(&o.output, "output", "o", "", "write to that file instead of standard output")
-	return cmd
+	return engineFlag(e, freshFlag(e, cmd))
 }
 
 func runSQL(ctx context.Context, e *env, o sqlOptions, text string) error {

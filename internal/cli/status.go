@@ -43,7 +43,7 @@ seen.`,
 		},
 	}
 	cmd.Flags().BoolVar(&rejected, "rejected", false, "list the records that could not be parsed")
-	return cmd
+	return freshFlag(e, cmd)
 }
 
 func runStatus(ctx context.Context, e *env) error {
@@ -60,7 +60,11 @@ func runStatus(ctx context.Context, e *env) error {
 			return fmt.Errorf("status: %w", err)
 		}
 		if s.Events == 0 && s.Filtered == 0 && len(s.Streams) == 0 {
-			e.note("no event yet: %s", noDataHint)
+			if s.Stack == nil {
+				e.note("no event yet: %s", noDataHint)
+			} else {
+				e.note("no event yet: the stack's tracker has not stored any")
+			}
 		}
 		last, err := recallImport(ctx, a)
 		if err != nil {
@@ -124,6 +128,10 @@ func (e *env) statusText(s *app.Status, c *covered, last *lastImport) string {
 		}
 	}
 	t.heading("Storage")
+	if s.Stack != nil {
+		e.statusStack(t, s)
+		return t.String()
+	}
 	t.field("data dir", s.DataDir)
 	t.field("hot store", count(s.HotEvents, "event")+", "+bytesText(s.StoreBytes))
 	t.field("lake", count(s.Events, "event")+", "+bytesText(s.LakeBytes))
@@ -131,6 +139,20 @@ func (e *env) statusText(s *app.Status, c *covered, last *lastImport) string {
 		t.field("behind", count(s.DirtyDays, "day")+" of the lake: run "+e.command("export"))
 	}
 	return t.String()
+}
+
+// statusStack writes where a stack keeps its data.
+func (e *env) statusStack(t *page, s *app.Status) {
+	t.field("stack", render.Text(s.Stack.Name))
+	t.field("table", render.Text(s.Stack.Table)+", "+count(s.HotEvents, "event"))
+	if s.Stack.Bucket == "" {
+		return
+	}
+	t.field("lake", render.Text("s3://"+s.Stack.Bucket)+", "+count(s.Events, "event")+", "+bytesText(s.LakeBytes))
+	t.field("as of", e.timeText(s.Stack.AsOf.UnixMilli()))
+	if s.Stack.Newer > 0 {
+		t.field("waiting", count(s.Stack.Newer, "event")+" for the exporter: --fresh runs it")
+	}
 }
 
 // statusMessages writes the part of status about what was sent, by channel;

@@ -74,7 +74,7 @@ error_code, target, read, count, new, alerts and events (the first ids).`, timel
 	f.BoolVar(&o.writes, "writes", false, "only calls that change something")
 	f.BoolVar(&o.denied, "denied", false, "only calls that were refused")
 	f.BoolVar(&o.risky, "risky", false, "only calls that raised an alert")
-	return cmd
+	return freshFlag(e, cmd)
 }
 
 // timelineView is what `timeline --format json` prints.

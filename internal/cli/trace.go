@@ -20,7 +20,7 @@ import (
 )
 
 func newTraceCmd(e *env) *cobra.Command {
-	return taking(&cobra.Command{
+	return freshFlag(e, taking(&cobra.Command{
 		Use:   "trace KEY|SESSION|EVENT",
 		Short: "Draw where a session's credentials come from, and all that came of them",
 		Long: `Draw the tree of a session: the person or workload at its root, the sessions down to
@@ -44,7 +44,7 @@ target, key, account_id, event_id, time, count), note and children.`,
   iamtrack trace 0f5c7b1e-7d1a-4a43-9a3a-7a3f8b1f9c01`,
 		Args: argCount(1, 1, "an access key id, a session or an event id"),
 		RunE: func(cmd *cobra.Command, args []string) error { return runTrace(cmd.Context(), e, args[0]) },
-	}, takesRange)
+	}, takesRange))
 }
 
 // traceView is what `trace --format json` prints.

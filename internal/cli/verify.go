@@ -59,7 +59,8 @@ not_imported (log files), unclear (streams that the trail may leave events out o
 	f.StringVar(&o.path, "trail", "", "check a trail's log files instead: a folder, or s3://BUCKET/PREFIX")
 	f.StringVar(&o.keys, "public-keys", "", "file with what aws cloudtrail list-public-keys printed; without, the keys are fetched once")
 	awsFlags(cmd, "profile", "endpoint-url")
-	return cmd
+	cmd.Annotations[withoutStack] = "profile endpoint-url"
+	return onStack(cmd)
 }
 
 // verifyReport is what `verify --format json` prints.

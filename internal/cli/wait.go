@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,7 +17,6 @@ import (
 	"github.com/iamtrack/iamtrack/internal/awsapi"
 	"github.com/iamtrack/iamtrack/internal/collect"
 	"github.com/iamtrack/iamtrack/internal/query"
-	"github.com/iamtrack/iamtrack/internal/query/duckdb"
 )
 
 type waitOptions struct {
@@ -60,7 +60,8 @@ events the newest. The exit code is 1 when the time is up.`,
 	f.DurationVar(&o.timeout, "timeout", 15*time.Minute, "fail when there is no such event after that time")
 	filterFlags(cmd, &o.filter)
 	awsFlags(cmd, awsFlagNames...)
-	return cmd
+	cmd.Annotations[withoutStack] = "profile endpoint-url"
+	return onStack(cmd)
 }
 
 // filterNames are the flags that --for has names of.
@@ -132,31 +133,67 @@ func runWait(ctx context.Context, e *env, o waitOptions) error {
 	if _, err := query.EventsSQL(o.filter); err != nil {
 		return withHint(usagef("wait: %v", err), "`iamtrack events --help` lists the filters")
 	}
-	return e.with(ctx, "wait", true, func(a *app.App) error {
+	if e.config.Stack != "" {
+		return e.waitOnStack(ctx, o)
+	}
+	return e.with(ctx, "wait", true, func(a *app.App) error { return e.waitIn(ctx, a, o) })
+}
+
+// waitOnStack looks at what the stack has, then asks CloudTrail itself, and keeps what
+// it gets for itself: the stack's tracker gets it, too.
+func (e *env) waitOnStack(ctx context.Context, o waitOptions) error {
+	done := false
+	err := e.with(ctx, "wait", false, func(a *app.App) error {
 		found, _, err := e.stored(ctx, a, o.filter)
-		if err != nil {
-			return fmt.Errorf("wait: %w", err)
+		if done = err == nil && len(found) > 0; done {
+			err = e.printFirst(ctx, a, found)
 		}
-		if len(found) == 0 {
-			limited, cancel := context.WithTimeoutCause(ctx, o.timeout, errWaited)
-			defer cancel()
-			w := &waiter{e: e, a: a, filter: o.filter}
-			found, err = w.wait(limited)
-			if w.alerts > 0 {
-				e.tell(context.WithoutCancel(ctx), a)
-			}
-			switch {
-			case err != nil && ctx.Err() == nil && errors.Is(context.Cause(limited), errWaited):
-				return w.timeUp(o.timeout)
-			case err != nil:
-				return awsHint(fmt.Errorf("wait: %w", err))
-			}
-		}
-		if len(found) > 1 {
-			e.note("more than one event matches: this is the newest; `iamtrack events` with the same filters lists them")
-		}
-		return e.printEvents(ctx, a, found[:1])
+		return err
 	})
+	if done || err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "iamtrack-wait-")
+	if err != nil {
+		return fmt.Errorf("wait: make a folder for what is delivered: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	own := *e
+	own.config.Stack, own.config.DataDir = "", dir
+	own.config.Channels = nil // the stack tells of its alerts
+	return own.with(ctx, "wait", true, func(a *app.App) error { return own.waitIn(ctx, a, o) })
+}
+
+// printFirst prints the first of the events found.
+func (e *env) printFirst(ctx context.Context, a *app.App, found []place) error {
+	if len(found) > 1 {
+		e.note("more than one event matches: this is the newest; `iamtrack events` with the same filters lists them")
+	}
+	return e.printEvents(ctx, a, found[:1])
+}
+
+// waitIn waits over a data directory, where what is delivered is stored.
+func (e *env) waitIn(ctx context.Context, a *app.App, o waitOptions) error {
+	found, _, err := e.stored(ctx, a, o.filter)
+	if err != nil {
+		return fmt.Errorf("wait: %w", err)
+	}
+	if len(found) == 0 {
+		limited, cancel := context.WithTimeoutCause(ctx, o.timeout, errWaited)
+		defer cancel()
+		w := &waiter{e: e, a: a, filter: o.filter}
+		found, err = w.wait(limited)
+		if w.alerts > 0 {
+			e.tell(context.WithoutCancel(ctx), a)
+		}
+		switch {
+		case err != nil && ctx.Err() == nil && errors.Is(context.Cause(limited), errWaited):
+			return w.timeUp(o.timeout)
+		case err != nil:
+			return awsHint(fmt.Errorf("wait: %w", err))
+		}
+	}
+	return e.printFirst(ctx, a, found)
 }
 
 // stored looks for events that are stored; newest first, two at most. unsure says
@@ -166,7 +203,7 @@ func (e *env) stored(ctx context.Context, a *app.App, f query.EventFilter) (foun
 	if err != nil {
 		return nil, false, err
 	}
-	engine, err := duckdb.Open(ctx, duckdb.Options{LakeDir: a.LakeDir(), MemoryMB: int(e.config.MemoryLimit >> 21)})
+	engine, err := e.overLake(ctx, a)
 	if err != nil {
 		return nil, false, err
 	}

@@ -70,7 +70,7 @@ JSON and CSV 200.`,
 	f.StringSliceVar(&o.narrow.Outcomes, "outcome", nil, "only ok, denied or failed calls")
 	complete(cmd, "as", story.Forms()...)
 	complete(cmd, "outcome", "ok", "denied", "failed")
-	return cmd
+	return freshFlag(e, cmd)
 }
 
 // placeFlags narrow an answer to where something happened.
@@ -83,7 +83,7 @@ func placeFlags(cmd *cobra.Command, f *query.EventFilter) {
 
 // storyTeller tells stories over what is stored.
 func storyTeller(a *app.App, engine query.RangeEngine) *story.Teller {
-	return story.New(engine, a.Lake, a.Store)
+	return story.New(engine, a, a.Store)
 }
 
 func (o *whoOptions) subject(text string) (story.Subject, error) {

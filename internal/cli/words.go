@@ -108,7 +108,7 @@ func (e *env) typed(message string) string {
 }
 
 // command is a command line to type, which works as printed: with the data
-// directory and settings file that this run was given. It is "" when a word of it can't be shown
+// directory or stack, and the settings file, that this run was given. It is "" when a word of it can't be shown
 // as it is. Values of flags are given as "--flag", "value".
 func (e *env) command(words ...string) string {
 	var b strings.Builder
@@ -118,6 +118,9 @@ func (e *env) command(words ...string) string {
 	}
 	if e.flags.dataDir != "" {
 		words = append([]string{"--data-dir", e.flags.dataDir}, words...)
+	}
+	if e.flags.stack != "" {
+		words = append([]string{"--stack", e.flags.stack}, words...)
 	}
 	for i, w := range words {
 		q, ok := shellQuote(w)

@@ -40,6 +40,8 @@ type Pipeline struct {
 	// then serves what must be found at once; the export never reads rows from it.
 	// nil: the hot store's rows are exported.
 	Inbox *inbox.Inbox
+	// NoLake: nothing is ever exported, all rows stay in the store; Lake stays empty.
+	NoLake bool
 	Now   func() time.Time
 	// HotDays is how many days back the hot store keeps events, LakeDays how
 	// many the lake does (0: for ever).

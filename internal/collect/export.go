@@ -36,12 +36,18 @@ type ExportResult struct {
 	Unreadable []inbox.Problem `json:"unreadable,omitempty"`
 }
 
+// ErrNoLake is Export's error where there is no lake.
+var ErrNoLake = errors.New("there is no lake: the store keeps all events")
+
 // Export brings the lake up to date: each dirty day's hot rows are merged into
 // its files, or what the inbox has of each day, hot rows older than the hot window
 // are pruned, days beyond retention removed. A day dirtied meanwhile stays dirty.
 // With nothing new it writes nothing.
 func (p *Pipeline) Export(ctx context.Context, o ExportOptions) (ExportResult, error) {
 	var res ExportResult
+	if p.NoLake {
+		return res, ErrNoLake
+	}
 	err := p.withLease(ctx, o.Wait, func(ctx context.Context) error {
 		if err := p.learnLineage(ctx); err != nil {
 			return err

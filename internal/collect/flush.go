@@ -523,7 +523,7 @@ func (p *Pipeline) toInbox(ctx context.Context, d *dayRows, c *classified, stage
 
 // staged says whether a day's rows go to the hot store.
 func (p *Pipeline) staged(d *dayRows, c *classified) bool {
-	return len(c.winners)+len(d.filtered) <= smallDay && (d.date >= p.hotSince() || !d.complete)
+	return p.NoLake || len(c.winners)+len(d.filtered) <= smallDay && (d.date >= p.hotSince() || !d.complete)
 }
 
 // markDirty makes days dirty and returns the marks of all dirty days.
@@ -565,6 +565,9 @@ func (p *Pipeline) mergeDay(ctx context.Context, part *part, d *dayRows, c *clas
 // exportStaged merges the days that were put aside in the hot store although
 // they lie before the hot window: nobody looks for them there.
 func (im *importer) exportStaged(ctx context.Context) error {
+	if im.p.NoLake {
+		return nil
+	}
 	hot := im.p.hotSince()
 	for d := range im.staged {
 		if d < hot {

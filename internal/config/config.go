@@ -102,6 +102,9 @@ type Config struct {
 	// QueriesDir (queries_dir, --queries) is a folder with the user's own
 	// queries (*.sql). Default: none.
 	QueriesDir string
+	// Stack (stack, --stack) is the stack in AWS that commands work on; "" for the
+	// data directory.
+	Stack string
 	// AWSProfile (aws_profile, --profile) is the profile of ~/.aws/config whose
 	// credentials are used. Default: the AWS SDK's way: environment, AWS_PROFILE,
 	// the default profile, the machine's role.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -39,6 +40,11 @@ func filters(c filter.Config) bool {
 	_, err := filter.New(c)
 	return err == nil
 }
+
+// stackName is the form of a stack's name.
+//
+// Source: AWS CloudFormation API Reference, "CreateStack", StackName.
+var stackName = regexp.MustCompile(`^[A-Za-z][-A-Za-z0-9]{0,127}$`)
 
 var definitions = []definition{
 	{
@@ -202,7 +208,12 @@ var definitions = []definition{
 		set: func(c *Config, v string) bool { c.AWSProfile = v; return true },
 		get: func(c *Config) string { return c.AWSProfile },
 	}, {
-		key:     "aws_region",
+		key: "stack", flag: "stack",
+		allowed: "the name of a CloudFormation stack", meaning: "stack in AWS whose data is asked, instead of the data directory's",
+		set: func(c *Config, v string) bool { c.Stack = v; return v == "" || stackName.MatchString(v) },
+		get: func(c *Config) string { return c.Stack },
+	}, {
+		key: "aws_region", flag: "aws-region",
 		allowed: "an AWS region such as eu-west-3", meaning: "where AWS is asked what isn't regional",
 		set: func(c *Config, v string) bool { c.AWSRegion = v; return v == "" || isRegion(v) },
 		get: func(c *Config) string { return c.AWSRegion },
