@@ -26,7 +26,7 @@ lambda: ## build the functions' program into dist/lambda, for `sam deploy` (ARCH
 test: ## vet, and run all tests (the race detector where goroutines meet)
 	$(GO) vet ./...
 	$(GO) test ./...
-	$(GO) test -race -short ./internal/collect ./internal/store/... ./internal/lake/... ./internal/source ./internal/lookup ./internal/notify
+	$(GO) test -race -short -timeout 30m ./internal/collect ./internal/store/... ./internal/lake/... ./internal/source ./internal/lookup ./internal/notify
 
 test-matrix: ## collection under each pair of faults in ten worlds, and killed in ten (half an hour)
 	IAMTRACK_TEST_MATRIX=10 $(GO) test -count=1 -timeout 2h -v -run 'TestFaultsInManyWorlds|TestKilled|TestTwoProcesses' ./internal/lookup

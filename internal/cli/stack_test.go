@@ -179,7 +179,7 @@ func (s *stackOf) run(args ...string) (stdout, stderr string, code int) {
 // trailOf writes a simulated organization's trail files.
 func trailOf(t *testing.T, end time.Time) string {
 	t.Helper()
-	w, err := simulate.New(simulate.Config{Seed: 11, Start: end.AddDate(0, 0, -20), End: end, Events: 4000})
+	w, err := simulate.New(simulate.Config{Seed: 11, Start: end.AddDate(0, 0, -12), End: end, Events: 1500})
 	if err != nil {
 		t.Fatal(err)
 	}
