@@ -42,7 +42,7 @@ type Pipeline struct {
 	Inbox *inbox.Inbox
 	// NoLake: nothing is ever exported, all rows stay in the store; Lake stays empty.
 	NoLake bool
-	Now   func() time.Time
+	Now    func() time.Time
 	// HotDays is how many days back the hot store keeps events, LakeDays how
 	// many the lake does (0: for ever).
 	HotDays, LakeDays int
