@@ -38,6 +38,10 @@ test-integration: build ## use real servers and other tools (needs Python 3 and 
 test-trino: ## ask all queries of Trino and of DuckDB and compare (needs a JDK, 17 or later, and 2 GB; installs Trino by version)
 	$(GO) test -count=1 -timeout 20m -tags integration -run TestTrino ./internal/query/athena
 
+validate: ## check the stack's templates with AWS's own tools (needs Python 3.10; installs cfn-lint and SAM's translator by version)
+	$(GO) test ./deploy
+	$(GO) test -count=1 -tags integration -run TestLint ./deploy
+
 lint: $(TOOLS)/golangci-lint ## run the linters
 	$(TOOLS)/golangci-lint run ./...
 

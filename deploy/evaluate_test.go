@@ -19,6 +19,7 @@ type stack struct {
 	t          *testing.T
 	values     map[string]any // parameters and pseudo parameters
 	conditions map[string]any
+	names      map[string]any // all resources of the template
 	// Resources that the conditions leave, evaluated.
 	resources map[string]map[string]any
 	outputs   map[string]string
@@ -63,6 +64,7 @@ func evaluate(t *testing.T, template string, given map[string]string) *stack {
 		}
 	}
 	s.conditions, _ = all["Conditions"].(map[string]any)
+	s.names, _ = all["Resources"].(map[string]any)
 	if g, ok := all["Globals"].(map[string]any); ok {
 		s.globals = s.eval(g["Function"]).(map[string]any)
 	}
@@ -133,7 +135,24 @@ func (s *stack) ref(name string) any {
 	if v, ok := s.values[name]; ok {
 		return v
 	}
+	if _, ok := s.names[name]; !ok {
+		s.t.Fatalf("there is nothing called %s", name)
+	}
 	return "<" + name + ">"
+}
+
+// made are the resources that AWS SAM makes of a function's events.
+var made = regexp.MustCompile(`^([A-Za-z]+Function)(Schedule|Events)$`)
+
+func (s *stack) attribute(text string) string {
+	name, _, _ := strings.Cut(text, ".")
+	if m := made.FindStringSubmatch(name); m != nil {
+		name = m[1]
+	}
+	if _, ok := s.names[name]; !ok {
+		s.t.Fatalf("there is no resource %s", name)
+	}
+	return "<" + text + ">"
 }
 
 func (s *stack) sub(text string, own map[string]any) string {
@@ -144,6 +163,9 @@ func (s *stack) sub(text string, own map[string]any) string {
 		}
 		if v, ok := own[p[2]]; ok {
 			return fmt.Sprint(v)
+		}
+		if strings.Contains(p[2], ".") {
+			return s.attribute(p[2])
 		}
 		return fmt.Sprint(s.ref(p[2]))
 	})
@@ -198,7 +220,7 @@ func (s *stack) call(name string, arg any) (any, bool) {
 	if text, ok := arg.(string); ok {
 		switch name {
 		case "Fn::GetAtt":
-			return "<" + text + ">", true
+			return s.attribute(text), true
 		case "Fn::Sub":
 			return s.sub(text, nil), true
 		}

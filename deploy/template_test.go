@@ -439,3 +439,42 @@ func TestTable(t *testing.T) {
 		t.Error("local indexes and streams aren't compared")
 	}
 }
+
+// others are values of the parameters besides their defaults.
+var others = map[string]string{
+	"ScheduleExpression": "cron(0/10 * * * ? *)", "ProcessIAMEvents": "false", "ProcessSTSEvents": "false", "ProcessSigninEvents": "false", "ProcessSSOEvents": "false",
+	"SSORegion": "eu-central-1", "Regions": "eu-west-3,us-east-1", "Organization": "true", "OrganizationRole": "audit/reader", "OrganizationId": "o-abcdefghij",
+	"EnableRealtime": "false", "FilterAWSServiceEvents": "false", "FilteredRoles": "PrismaCloud*", "MaxWorkers": "4", "EnableSecurityAlerts": "false",
+	"AlertsEmailAddress": "security@example.com", "NotifyScheduleExpression": "rate(1 minute)", "Channels": "{name: chat, type: slack, url: '${ssm:/iamtrack/slack}'}",
+	"ChannelParameters": "arn:aws:ssm:us-east-1:123456789012:parameter/iamtrack/slack", "ChannelSecrets": "arn:aws:secretsmanager:us-east-1:123456789012:secret:iamtrack-AbCdEf",
+	"AlertHorizon": "3d", "DailySummary": "07:30", "TimeZone": "Europe/Berlin", "OffHoursStart": "20", "OffHoursEnd": "7", "OffHoursTimeZone": "Asia/Tokyo", "WorkDays": "mon-fri",
+	"TrustedAccounts": "012345678901", "DisabledRules": "root-login", "EnableAnalytics": "false", "ExportScheduleExpression": "rate(6 hours)", "ExportDaysBack": "7",
+	"BucketName": "lake-of-iam-tracker", "AthenaDatabase": "iam", "AthenaWorkgroup": "security", "AthenaOutputLocation": "s3://results-of-queries/", "AthenaScanLimit": "1000000000",
+	"HotDays": "30", "LakeDays": "400", "LogRetentionDays": "90", "KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab", "DeleteData": "true",
+	"BillingMode": "PAY_PER_REQUEST", "Architecture": "x86_64", "TrackerMemorySize": "512", "ExporterMemorySize": "2048", "LogLevel": "DEBUG",
+	"CollectionLagSeconds": "90000", "TrackerSilentSeconds": "86400", "ExportAlarmDays": "7",
+}
+
+// Each parameter makes a difference to what the stack is made of.
+func TestEachParameterCounts(t *testing.T) {
+	made := func(given map[string]string) string {
+		s := evaluate(t, deploy.Template, given)
+		text, err := json.Marshal([]any{s.resources, s.globals})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	deflt := made(nil)
+	have := parameters(t, deploy.Template)
+	for name := range have {
+		if made(map[string]string{name: others[name]}) == deflt {
+			t.Errorf("the parameter %s makes no difference", name)
+		}
+	}
+	for name := range others {
+		if _, ok := have[name]; !ok {
+			t.Errorf("there is no parameter %s", name)
+		}
+	}
+}

@@ -3,8 +3,10 @@
 package peers
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -18,11 +20,14 @@ import (
 //go:embed moto/requirements.txt
 var motoRequirements string
 
-// Moto installs moto's server (once, into .tools/; Python 3.10 or later) and starts it
-// with nothing in it: SNS, SQS, SSM, Secrets Manager, Glue and STS as AWS has them. It
-// returns its URL, which takes any credentials; it ends with the test. The test fails
-// when that can't be done.
-func Moto(tb testing.TB) string {
+// samScript transforms a template as AWS does.
+//
+//go:embed moto/sam.py
+var samScript string
+
+// python installs moto and AWS's tools for templates (once, into .tools/; Python 3.10 or
+// later) and returns the folder that has the environment venv.
+func python(tb testing.TB) string {
 	tb.Helper()
 	dir, err := install(tb.Context(), "moto", motoRequirements, func(ctx context.Context, dir string) error {
 		if err := command(ctx, dir, nil, "python3", "-m", "venv", "venv"); err != nil {
@@ -36,9 +41,59 @@ func Moto(tb testing.TB) string {
 	if err != nil {
 		tb.Fatalf("install moto: %v", err)
 	}
+	return dir
+}
+
+// Moto starts moto's server with nothing in it: CloudFormation and much of what that
+// makes, SNS, SQS, SSM, Secrets Manager, Glue and STS as AWS has them. It returns its
+// URL, which takes any credentials; it ends with the test. The test fails when that
+// can't be done.
+func Moto(tb testing.TB) string {
+	tb.Helper()
+	dir := python(tb)
 	return serve(tb, "moto", time.Minute, func(port string) *exec.Cmd {
 		cmd := exec.Command(filepath.Join(dir, "venv", "bin", "python"), "-m", "moto.server", "-H", "127.0.0.1", "-p", port) //nolint:noctx // it ends with the test
 		cmd.Dir = tb.TempDir()
 		return cmd
 	})
+}
+
+// Transformed is a template of AWS SAM as CloudFormation makes a stack of it with these
+// parameters: by AWS's own translator, which validates it.
+func Transformed(tb testing.TB, template string, parameters map[string]string) string {
+	tb.Helper()
+	dir, given := python(tb), filepath.Join(tb.TempDir(), "template.yaml")
+	if err := os.WriteFile(given, []byte(template), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	in, err := json.Marshal(parameters)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	cmd := exec.CommandContext(tb.Context(), filepath.Join(dir, "venv", "bin", "python"), "-c", samScript, given)
+	cmd.Env = append(os.Environ(), "AWS_REGION="+Region, "AWS_EC2_METADATA_DISABLED=true")
+	var out, said bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), &out, &said
+	if err := cmd.Run(); err != nil {
+		tb.Fatalf("transform the template: %v\n%s", err, said.Bytes())
+	}
+	return out.String()
+}
+
+// Linted is what cfn-lint says of a template: all of its checks, also those that only
+// inform; nothing when there is nothing to say.
+func Linted(tb testing.TB, template string) string {
+	tb.Helper()
+	dir, given := python(tb), filepath.Join(tb.TempDir(), "template.yaml")
+	if err := os.WriteFile(given, []byte(template), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	cmd := exec.CommandContext(tb.Context(), filepath.Join(dir, "venv", "bin", "cfn-lint"), "--include-checks", "I",
+		"--regions", "us-east-1", "eu-central-1", "ap-southeast-2", "us-gov-west-1", "cn-north-1", "--template", given)
+	out, err := cmd.CombinedOutput()
+	if err == nil || len(out) > 0 {
+		return string(out)
+	}
+	tb.Fatalf("cfn-lint: %v", err)
+	return ""
 }
