@@ -6,6 +6,7 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -20,8 +21,10 @@ type AccountSpec struct {
 }
 
 var (
-	roleARN   = regexp.MustCompile(`^arn:aws[a-z-]*:iam::(\d{12}):role/[\x21-\x7e]{1,576}$`)
-	accountID = regexp.MustCompile(`^\d{12}$`)
+	roleARN = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^arn:aws[a-z-]*:iam::(\d{12}):role/[\x21-\x7e]{1,576}$`)
+	})
+	accountID = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^\d{12}$`) })
 )
 
 // ReadAccounts reads a YAML list of accounts. Each has role_arn, or account_id
@@ -55,12 +58,12 @@ func ReadAccounts(path string) ([]AccountSpec, error) {
 			return fmt.Errorf("read the accounts of %s: account %d: %s", path, i+1, fmt.Sprintf(format, args...))
 		}
 		// YAML takes 12 digits for a number and drops leading zeros.
-		if a.AccountID != "" && !accountID.MatchString(a.AccountID) {
+		if a.AccountID != "" && !accountID().MatchString(a.AccountID) {
 			return nil, fail("account_id %q isn't 12 digits (in quotes, so that leading zeros stay)", a.AccountID)
 		}
 		switch {
 		case a.RoleARN != "":
-			m := roleARN.FindStringSubmatch(a.RoleARN)
+			m := roleARN().FindStringSubmatch(a.RoleARN)
 			if m == nil {
 				return nil, fail("role_arn %q is no role's ARN: use arn:aws:iam::ACCOUNT:role/NAME", a.RoleARN)
 			}

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/iamtrack/iamtrack/internal/coverage"
@@ -112,10 +113,10 @@ type prover struct {
 	res    Proven
 }
 
-var organizationFolder = regexp.MustCompile(`/AWSLogs/(o-[a-z0-9]+)/`)
+var organizationFolder = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`/AWSLogs/(o-[a-z0-9]+)/`) })
 
 func ownerOf(path, account string) string {
-	if m := organizationFolder.FindStringSubmatch(path); m != nil {
+	if m := organizationFolder().FindStringSubmatch(path); m != nil {
 		return m[1]
 	}
 	return account

@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -72,7 +73,7 @@ var channelTypes = []string{"terminal", "file", "webhook", "sns", "mail", "slack
 // commonKeys are those of every channel.
 var commonKeys = []string{"name", "type", "min_severity", "rules", "accounts", "off"}
 
-var channelName = regexp.MustCompile(`^[\w-]{1,40}$`)
+var channelName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[\w-]{1,40}$`) })
 
 // parseChannels reads the YAML list of channels.
 func parseChannels(v value) ([]Channel, error) {
@@ -104,7 +105,7 @@ func parseChannels(v value) ([]Channel, error) {
 			if v := node.Content[k+1]; v.Kind != yaml.ScalarNode || v.Value != "" && v.Tag != "!!null" {
 				given[key] = true
 			}
-			if key == "name" && channelName.MatchString(node.Content[k+1].Value) {
+			if key == "name" && channelName().MatchString(node.Content[k+1].Value) {
 				called = node.Content[k+1].Value
 			}
 		}
@@ -161,7 +162,7 @@ func channelOf(node *yaml.Node, given map[string]bool, fail func(key, format str
 			return c, fail(key, "give %s", map[bool]string{true: "a list", false: "one value"}[isList])
 		}
 	}
-	if !channelName.MatchString(c.Name) {
+	if !channelName().MatchString(c.Name) {
 		return c, fail("name", "give a name of at most 40 letters, digits, - and _")
 	}
 	keys, ok := channelKeys[c.Type]
@@ -202,7 +203,9 @@ func besideFile(path, base string) (string, error) {
 // variable is ${NAME}, a variable of the environment, ${ssm:NAME}, a parameter of
 // the Systems Manager's Parameter Store, or ${secretsmanager:ID}, a secret of
 // Secrets Manager; ${secretsmanager:ID#KEY} is one value of a secret that is JSON.
-var variable = regexp.MustCompile(`\$\{(?:(ssm|secretsmanager):([A-Za-z0-9/_+=.@:#-]+)|([A-Za-z_][A-Za-z0-9_]*))\}`)
+var variable = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`\$\{(?:(ssm|secretsmanager):([A-Za-z0-9/_+=.@:#-]+)|([A-Za-z_][A-Za-z0-9_]*))\}`)
+})
 
 // SecretRef says where in AWS a secret is kept.
 type SecretRef struct {
@@ -224,14 +227,14 @@ type Vault func(SecretRef) (string, error)
 
 // Hidden reports whether a text of the channel is in a variable, a file or AWS.
 func (c *Channel) Hidden() bool {
-	return c.URLFile != "" || c.SecretFile != "" || variable.MatchString(c.URL) || variable.MatchString(c.Secret)
+	return c.URLFile != "" || c.SecretFile != "" || variable().MatchString(c.URL) || variable().MatchString(c.Secret)
 }
 
 // InAWS lists the secrets of the channel that are kept in AWS.
 func (c *Channel) InAWS() []SecretRef {
 	var refs []SecretRef
 	for _, text := range []string{c.URL, c.Secret} {
-		for _, match := range variable.FindAllStringSubmatch(text, -1) {
+		for _, match := range variable().FindAllStringSubmatch(text, -1) {
 			if match[1] != "" {
 				refs = append(refs, secretRef(match))
 			}
@@ -268,8 +271,8 @@ func (c Channel) Resolved(lookupEnv func(string) (string, bool), vault Vault) (C
 			continue
 		}
 		var failed error
-		*s.value = variable.ReplaceAllStringFunc(*s.value, func(text string) string {
-			v, err := reveal(variable.FindStringSubmatch(text), lookupEnv, vault)
+		*s.value = variable().ReplaceAllStringFunc(*s.value, func(text string) string {
+			v, err := reveal(variable().FindStringSubmatch(text), lookupEnv, vault)
 			if err != nil && failed == nil {
 				failed = fmt.Errorf("key %s: %w", s.key, err)
 			}

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"sync"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -35,12 +36,12 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	shown := userInfo.ReplaceAllString(e.Value, "://***@")
+	shown := userInfo().ReplaceAllString(e.Value, "://***@")
 	return fmt.Sprintf("setting %s: %q (%s) is not allowed: use %s", e.Setting, shown, e.Origin, e.Allowed)
 }
 
 // userInfo is where a URL has a name and a password.
-var userInfo = regexp.MustCompile(`://[^/?#]*@`)
+var userInfo = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`://[^/?#]*@`) })
 
 // FileError says what is wrong with the settings file.
 type FileError struct {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	_ "time/tzdata" // zones work where the system has none (Windows, small containers)
 )
@@ -76,12 +77,12 @@ func parseAccounts(v string) ([]string, bool) {
 func isAccount(v string) bool { return len(v) == 12 && strings.Trim(v, "0123456789") == "" }
 
 // regionName is what AWS calls its regions; new ones appear every year.
-var regionName = regexp.MustCompile(`^[a-z]{2,5}(-[a-z]+)+-[0-9]{1,2}$`)
+var regionName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z]{2,5}(-[a-z]+)+-[0-9]{1,2}$`) })
 
-func isRegion(v string) bool { return regionName.MatchString(v) }
+func isRegion(v string) bool { return regionName().MatchString(v) }
 
 // roleName is an IAM role's name after its path (IAM API Reference, "CreateRole").
-var roleName = regexp.MustCompile(`^([!-.0-~]+/)*[\w+=,.@-]{1,64}$`)
+var roleName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^([!-.0-~]+/)*[\w+=,.@-]{1,64}$`) })
 
 // isURL tells a web address without a password in it, which would be shown.
 func isURL(v string) bool {

@@ -269,7 +269,7 @@ var definitions = []definition{
 		allowed: "a role name, with its path", meaning: "role to assume in each account of the organization",
 		set: func(c *Config, v string) bool {
 			c.OrganizationRole = strings.Trim(v, "/")
-			return roleName.MatchString(c.OrganizationRole)
+			return roleName().MatchString(c.OrganizationRole)
 		},
 		get: func(c *Config) string { return c.OrganizationRole },
 	}, {

@@ -25,6 +25,7 @@ import (
 	"path"
 	"regexp"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -169,19 +170,23 @@ type Name struct {
 }
 
 var (
-	digestName = regexp.MustCompile(`^(\d{12})_CloudTrail-Digest_([a-z0-9-]+)_(.+_[a-z0-9-]+)_(\d{8}T\d{6}Z)(_backfill)?\.json$`)
-	logName    = regexp.MustCompile(`^(\d{12})_CloudTrail_([a-z0-9-]+)_(\d{8}T\d{4}Z)_[A-Za-z0-9]+\.json$`)
+	digestName = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^(\d{12})_CloudTrail-Digest_([a-z0-9-]+)_(.+_[a-z0-9-]+)_(\d{8}T\d{6}Z)(_backfill)?\.json$`)
+	})
+	logName = sync.OnceValue(func() *regexp.Regexp {
+		return regexp.MustCompile(`^(\d{12})_CloudTrail_([a-z0-9-]+)_(\d{8}T\d{4}Z)_[A-Za-z0-9]+\.json$`)
+	})
 )
 
 // ParseName reads the name of a digest or log file, whatever its folder and
 // whether packed or not; ok is false for other files.
 func ParseName(p string) (n Name, ok bool) {
 	base := stem(p)
-	if m := logName.FindStringSubmatch(base); m != nil {
+	if m := logName().FindStringSubmatch(base); m != nil {
 		t, err := time.Parse("20060102T1504Z", m[3])
 		return Name{AccountID: m[1], Region: m[2], Time: t}, err == nil
 	}
-	if m := digestName.FindStringSubmatch(base); m != nil {
+	if m := digestName().FindStringSubmatch(base); m != nil {
 		t, err := time.Parse("20060102T150405Z", m[4])
 		return Name{Digest: true, AccountID: m[1], Region: m[2], Trail: m[3], Time: t, Backfill: m[5] != ""}, err == nil
 	}

@@ -27,6 +27,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/iamtrack/iamtrack/internal/event"
@@ -114,10 +115,12 @@ func (n name) key() string {
 	return folder + n.date.String() + "/" + n.id + "-" + count + ".zst"
 }
 
-var nameForm = regexp.MustCompile(`^inbox/([0-9]{4}-[0-9]{2}-[0-9]{2})/([0-9a-f]{20})-(?:e([1-9][0-9]{0,8}))?(?:f([1-9][0-9]{0,8}))?\.zst$`)
+var nameForm = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^inbox/([0-9]{4}-[0-9]{2}-[0-9]{2})/([0-9a-f]{20})-(?:e([1-9][0-9]{0,8}))?(?:f([1-9][0-9]{0,8}))?\.zst$`)
+})
 
 func parseName(o lake.Object) (name, bool) {
-	m := nameForm.FindStringSubmatch(o.Key)
+	m := nameForm().FindStringSubmatch(o.Key)
 	if m == nil || m[3]+m[4] == "" {
 		return name{}, false
 	}

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Limits of texts, in what the style counts. They lie below what the services
@@ -61,7 +62,9 @@ func Check(c Channel) error {
 }
 
 // topicARN is an SNS topic's (Amazon SNS API Reference, "CreateTopic").
-var topicARN = regexp.MustCompile(`^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w-]{1,256}(\.fifo)?$`)
+var topicARN = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w-]{1,256}(\.fifo)?$`)
+})
 
 // open checks a channel and makes its sender.
 func (n *Notifier) open(c Channel) (*target, error) {
@@ -86,7 +89,7 @@ func (n *Notifier) open(c Channel) (*target, error) {
 			t.style, t.limit, t.sender = teamsStyle, teamsLimit, &teams{url: u, client: n.o.HTTP}
 		}
 	case "sns":
-		if !topicARN.MatchString(c.TopicARN) {
+		if !topicARN().MatchString(c.TopicARN) {
 			return nil, keyError("topic_arn", "%q is no topic: give arn:aws:sns:REGION:ACCOUNT:NAME", c.TopicARN)
 		}
 		t.limit, t.sender = snsLimit, &sns{topic: c.TopicARN, publish: n.o.Publish}

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/iamtrack/iamtrack/internal/render"
 )
@@ -15,8 +16,8 @@ import (
 type redactor string
 
 var (
-	urls  = regexp.MustCompile(`[a-zA-Z][a-zA-Z0-9+.-]*://[^\s"']*`)
-	words = regexp.MustCompile(`[^/?&=:,;#]{6,}`)
+	urls  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[a-zA-Z][a-zA-Z0-9+.-]*://[^\s"']*`) })
+	words = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`[^/?&=:,;#]{6,}`) })
 )
 
 // wrap returns an error with a text that has no secret, in one harmless line. What
@@ -29,7 +30,7 @@ func (r redactor) wrap(err error) error {
 }
 
 func (r redactor) text(text string) string {
-	text = urls.ReplaceAllString(text, "(url)")
+	text = urls().ReplaceAllString(text, "(url)")
 	var secrets []string
 	if u, err := url.Parse(string(r)); err == nil {
 		parts := []string{u.Path, u.EscapedPath(), u.RawQuery, u.Opaque, u.Fragment}
@@ -46,7 +47,7 @@ func (r redactor) text(text string) string {
 			parts = append(parts, u.User.String())
 		}
 		for _, p := range parts {
-			secrets = append(secrets, words.FindAllString(p, -1)...)
+			secrets = append(secrets, words().FindAllString(p, -1)...)
 		}
 	}
 	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) }) // a part of another comes after it

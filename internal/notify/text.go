@@ -4,6 +4,7 @@ import (
 	"html"
 	"regexp"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/iamtrack/iamtrack/internal/render"
@@ -62,14 +63,14 @@ func code(text string) string {
 }
 
 var (
-	scheme  = regexp.MustCompile(`(?i)://|\b(mailto|tel|javascript|data):|www\.`)
-	mention = regexp.MustCompile(`(^|[^\w.%+-])[@#]|[@#](everyone|here|channel|all)`)
+	scheme  = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)://|\b(mailto|tel|javascript|data):|www\.`) })
+	mention = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(^|[^\w.%+-])[@#]|[@#](everyone|here|channel|all)`) })
 )
 
 // defang breaks what looks like a link or a mention, visibly. Mail addresses and
 // ARNs stay as they are.
 func defang(text string) string {
-	text = scheme.ReplaceAllStringFunc(text, func(s string) string {
+	text = scheme().ReplaceAllStringFunc(text, func(s string) string {
 		s = strings.ReplaceAll(s, "://", "[:]//")
 		if strings.HasSuffix(s, ":") {
 			s = s[:len(s)-1] + "[:]"
@@ -79,7 +80,7 @@ func defang(text string) string {
 		}
 		return s
 	})
-	return mention.ReplaceAllStringFunc(text, func(s string) string {
+	return mention().ReplaceAllStringFunc(text, func(s string) string {
 		return strings.NewReplacer("@", "＠", "#", "＃").Replace(s)
 	})
 }

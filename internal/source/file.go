@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/bmatcuk/doublestar/v4"
@@ -60,7 +61,9 @@ func (s Skipped) Total() int {
 
 // logName is the name that CloudTrail gives a log file (CloudTrail User Guide,
 // "CloudTrail log file names"): the day and minute are of the delivery.
-var logName = regexp.MustCompile(`_CloudTrail_[a-z0-9-]+_(\d{4})(\d{2})(\d{2})T\d{4}Z_`)
+var logName = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`_CloudTrail_[a-z0-9-]+_(\d{4})(\d{2})(\d{2})T\d{4}Z_`)
+})
 
 // siblings are the parts of path and name that tell a trail's other files.
 var siblings = []struct {
@@ -144,7 +147,7 @@ func Expand(paths []string) ([]File, Skipped, error) {
 
 // dateInName is the day in a trail log file's name.
 func dateInName(path string) (event.Date, bool) {
-	m := logName.FindStringSubmatch(path)
+	m := logName().FindStringSubmatch(path)
 	if m == nil {
 		return 0, false
 	}

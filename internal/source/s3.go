@@ -120,8 +120,8 @@ type lister struct {
 }
 
 var (
-	regionFolder = regexp.MustCompile(`^[a-z]{2,5}(-[a-z]+)+-\d{1,2}$`)
-	dayLayout    = regexp.MustCompile(`(^|/)CloudTrail/([^/]+)/$`)
+	regionFolder = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z]{2,5}(-[a-z]+)+-\d{1,2}$`) })
+	dayLayout    = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(^|/)CloudTrail/([^/]+)/$`) })
 )
 
 // discover walks down to the folders of regions, level by level.
@@ -157,8 +157,8 @@ func (l *lister) discover(ctx context.Context, prefix string) error {
 }
 
 func isDayLayout(prefix string) bool {
-	m := dayLayout.FindStringSubmatch(prefix)
-	return m != nil && regionFolder.MatchString(m[2])
+	m := dayLayout().FindStringSubmatch(prefix)
+	return m != nil && regionFolder().MatchString(m[2])
 }
 
 // folder lists what lies directly in a folder, keeps the files, and returns the
@@ -434,7 +434,7 @@ func ListTrail(ctx context.Context, b Bucket, prefix string, o S3Options, visit 
 	}
 	slashed := func(d event.Date) string { return strings.ReplaceAll(d.String(), "-", "/") }
 	list = func(prefix string) error {
-		if m := trailLayout.FindStringSubmatch(prefix); m != nil && regionFolder.MatchString(m[3]) {
+		if m := trailLayout().FindStringSubmatch(prefix); m != nil && regionFolder().MatchString(m[3]) {
 			ask, end := awsapi.ListInput{Prefix: prefix}, ""
 			if o.Since != 0 {
 				ask.After = prefix + slashed(o.Since-1) // files of the day before may be listed by this day's digests
@@ -474,4 +474,4 @@ func ListTrail(ctx context.Context, b Bucket, prefix string, o S3Options, visit 
 	return list(prefix)
 }
 
-var trailLayout = regexp.MustCompile(`(^|/)(CloudTrail|CloudTrail-Digest)/([^/]+)/$`)
+var trailLayout = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(^|/)(CloudTrail|CloudTrail-Digest)/([^/]+)/$`) })
