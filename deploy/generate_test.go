@@ -111,3 +111,95 @@ func TestGenerated(t *testing.T) {
 	}
 	t.Errorf("template.yaml is not what the program makes (-have +want); `make template` rewrites it:\n%s", cmp.Diff(deploy.Template, want))
 }
+
+// cell is text in a table of Markdown.
+var cell = strings.NewReplacer("|", `\|`, "*", `\*`, "<", "&lt;")
+
+func parameterTable(t *testing.T) string {
+	list, err := deploy.Parameters(deploy.Template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	b.WriteString("| parameter | default | allowed | what it is |\n|---|---|---|---|\n")
+	for _, p := range list {
+		allowed := strings.TrimPrefix(p.Constraint, "must be ")
+		switch {
+		case len(p.Allowed) > 0:
+			allowed = strings.Join(p.Allowed, ", ")
+		case p.Min != nil && p.Max != nil:
+			allowed = fmt.Sprintf("%d to %d", *p.Min, *p.Max)
+		case p.Min != nil:
+			allowed = fmt.Sprintf("%d or more", *p.Min)
+		case p.MaxLength > 0:
+			allowed = fmt.Sprintf("up to %d characters", p.MaxLength)
+		}
+		deflt := p.Default
+		if deflt != "" {
+			deflt = "`" + deflt + "`"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", p.Name, deflt, cell.Replace(allowed), cell.Replace(p.Description))
+	}
+	return b.String()
+}
+
+// signs of CloudWatch's comparisons.
+var signs = map[string]string{"GreaterThanOrEqualToThreshold": "≥", "GreaterThanThreshold": ">", "LessThanThreshold": "<"}
+
+func alarmTable(t *testing.T) string {
+	s := everything(t, nil)
+	for name := range s.values { // a parameter is named, not its value
+		if !strings.Contains(name, ":") && name != "Topic" {
+			if _, list := s.values[name].([]any); !list {
+				s.values[name] = "`" + name + "`"
+			}
+		}
+	}
+	var b strings.Builder
+	b.WriteString("| alarm | when | what it means |\n|---|---|---|\n")
+	alarms := s.of("AWS::CloudWatch::Alarm")
+	for _, id := range slices.Sorted(maps.Keys(alarms)) {
+		raw := s.eval(s.names[id].(map[string]any)["Properties"]).(map[string]any)
+		name := strings.TrimPrefix(raw["AlarmName"].(string), "iam-tracker-")
+		fmt.Fprintf(&b, "| `%s` | `%s` (%s) %s %s within %s s | %s |\n", name, raw["MetricName"], strings.ToLower(raw["Statistic"].(string)),
+			signs[raw["ComparisonOperator"].(string)], raw["Threshold"], within(raw), cell.Replace(raw["AlarmDescription"].(string)))
+	}
+	return b.String()
+}
+
+// within is the time that an alarm looks at.
+func within(alarm map[string]any) string {
+	if n := alarm["EvaluationPeriods"].(string); n != "1" {
+		return n + " × " + alarm["Period"].(string)
+	}
+	return alarm["Period"].(string)
+}
+
+// The page about the template has its parameters and alarms.
+func TestPage(t *testing.T) {
+	const page = "../docs/template.md"
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := string(text)
+	for part, table := range map[string]string{"parameters": parameterTable(t), "alarms": alarmTable(t)} {
+		begin := strings.Index(want, "<!-- "+part+":")
+		if begin < 0 {
+			t.Fatalf("%s hasn't the mark of the part %s", page, part)
+		}
+		begin += strings.Index(want[begin:], "\n") + 1
+		end := begin + strings.Index(want[begin:], "<!-- end -->")
+		want = want[:begin] + table + want[end:]
+	}
+	if want == string(text) {
+		return
+	}
+	if *update {
+		if err := os.WriteFile(page, []byte(want), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	t.Errorf("%s is not what the template says (-have +want); `make template` rewrites it:\n%s", page, cmp.Diff(string(text), want))
+}
