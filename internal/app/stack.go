@@ -28,6 +28,9 @@ type Parts struct {
 	Database, Workgroup string // of Athena
 	Topic               string // ARN, of SNS
 	Exporter            string // name of the function
+	// What only permissions are about: the stack's ARN, where Athena writes results
+	// (s3://…), and the ARN of the key that encrypts all; the last two may be empty.
+	ID, Results, KMSKey string
 }
 
 // Outputs of the stack's template that say what its parts are.
@@ -38,6 +41,10 @@ const (
 	OutputWorkgroup = "Workgroup"
 	OutputTopic     = "Topic"
 	OutputExporter  = "ExporterFunction"
+	OutputResults   = "AthenaResults"
+
+	// ParameterKMSKey is the parameter of the template that names a customer's key.
+	ParameterKMSKey = "KmsKeyArn"
 )
 
 // FindStack asks CloudFormation what a stack is made of.
@@ -49,6 +56,7 @@ func FindStack(ctx context.Context, s *awsapi.Session, name string) (Parts, erro
 	p := Parts{
 		Stack: st.Name, Table: st.Outputs[OutputTable], Bucket: st.Outputs[OutputBucket], Database: st.Outputs[OutputDatabase],
 		Workgroup: st.Outputs[OutputWorkgroup], Topic: st.Outputs[OutputTopic], Exporter: st.Outputs[OutputExporter],
+		ID: st.ID, Results: st.Outputs[OutputResults], KMSKey: st.Parameters[ParameterKMSKey],
 	}
 	if p.Table == "" {
 		why := "it isn't one of iamtrack's"

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/iamtrack/iamtrack/internal/app"
 	"github.com/iamtrack/iamtrack/internal/awsapi"
 	"github.com/iamtrack/iamtrack/internal/permission"
 	"github.com/iamtrack/iamtrack/internal/render"
@@ -51,8 +53,13 @@ delegated administrator's, only.
 
 Of ec2:DescribeRegions and account:ListRegions the second is asked only when the
 first is denied: one of them is enough, and none when the regions are named
-(setting regions). SNS topics are those of the setting channels.`,
+(setting regions). SNS topics are those of the setting channels.
+
+With --stack it is for whoever asks that stack: COMMAND is ` + strings.Join(permission.StackCommands(), ", ") + `,
+with --fresh and --engine as for the command. The names of the stack's parts are asked
+of CloudFormation.`,
 		Example: `  iamtrack permissions collect
+  iamtrack permissions query --stack prod --fresh
   iamtrack permissions collect --organization
   iamtrack permissions collect --organization --document member
   iamtrack permissions collect --document trust --principal arn:aws:iam::111122223333:role/iamtrack
@@ -65,9 +72,13 @@ first is denied: one of them is enough, and none when the regions are named
 			if len(args) > 1 {
 				o.path = args[1]
 			}
+			if e.config.Stack != "" && (cmd.Flags().Changed("stack") || slices.Contains(permission.StackCommands(), o.command)) {
+				return runPermissionsOnStack(cmd.Context(), e, o)
+			}
 			return runPermissions(e, o)
 		},
 	}
+	cmd.Annotations = map[string]string{withoutStack: "endpoint-url"}
 	f := cmd.Flags()
 	f.StringVar(&o.document, "document", documentCaller, "which document: caller, member or trust")
 	f.StringVar(&o.principal, "principal", "", "ARN of the user or role that runs the command, for --document trust")
@@ -77,13 +88,47 @@ first is denied: one of them is enough, and none when the regions are named
 	complete(cmd, "document", documentCaller, documentMember, documentTrust)
 	complete(cmd, "partition", "aws", "aws-cn", "aws-us-gov")
 	awsFlags(cmd, "regions", "accounts", "organization")
-	return cmd
+	return engineFlag(e, freshFlag(e, cmd))
+}
+
+// runPermissionsOnStack prints the policy for a command on the stack of --stack.
+func runPermissionsOnStack(ctx context.Context, e *env, o permissionsOptions) error {
+	if !slices.Contains(permission.StackCommands(), o.command) {
+		return withHint(usagef("`iamtrack %s` asks no stack", o.command), "those that do are "+strings.Join(permission.StackCommands(), ", "))
+	}
+	if o.document != documentCaller || o.path != "" || o.kmsKey != "" {
+		return usagef("--stack: there is one document, and no trail is read")
+	}
+	session, err := e.aws(ctx)()
+	if err != nil {
+		return err
+	}
+	parts, err := app.FindStack(ctx, session, e.config.Stack)
+	if err != nil {
+		return awsHint(err)
+	}
+	at := strings.SplitN(parts.ID, ":", 6) // arn:PARTITION:cloudformation:REGION:ACCOUNT:…
+	if len(at) < 6 {
+		return fmt.Errorf("the stack %s has the id %q, which is no ARN", parts.Stack, parts.ID)
+	}
+	d, err := permission.OnStack(o.command, permission.Stack{
+		Partition: at[1], Region: at[3], Account: at[4], Name: parts.Stack, Table: parts.Table, Bucket: parts.Bucket, Database: parts.Database,
+		Workgroup: parts.Workgroup, Results: parts.Results, Exporter: parts.Exporter, KMSKey: parts.KMSKey,
+	}, e.flags.fresh, e.flags.engine == engineDuckDB, permission.Options{RegionsKnown: len(e.config.Regions) > 0})
+	if err != nil {
+		return fmt.Errorf("permissions: %w", err)
+	}
+	return e.object(d, func() string { return policyText(d) })
 }
 
 func runPermissions(e *env, o permissionsOptions) error {
 	if !slices.Contains(permission.Commands(), o.command) {
 		if o.known {
-			return withHint(usagef("%s asks AWS for nothing: no permission is needed", o.command), "those that ask AWS are "+strings.Join(permission.Commands(), ", "))
+			hint := "those that ask AWS are " + strings.Join(permission.Commands(), ", ")
+			if slices.Contains(permission.StackCommands(), o.command) {
+				hint += "; on a stack: --stack NAME"
+			}
+			return withHint(usagef("%s asks AWS for nothing: no permission is needed", o.command), hint)
 		}
 		return unknown("command", o.command, permission.Commands(), "those that ask AWS are "+strings.Join(permission.Commands(), ", "))
 	}

@@ -7,7 +7,9 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,6 +21,7 @@ import (
 	"github.com/iamtrack/iamtrack/internal/config"
 	"github.com/iamtrack/iamtrack/internal/lake"
 	"github.com/iamtrack/iamtrack/internal/peers"
+	"github.com/iamtrack/iamtrack/internal/permission"
 	"github.com/iamtrack/iamtrack/internal/store/dynamo"
 )
 
@@ -66,12 +69,20 @@ func TestStackOverPeers(t *testing.T) {
 		t.Fatal(err)
 	}
 	data := t.TempDir()
+	var mu sync.Mutex
+	asked := map[string]bool{}  // actions
+	ever := map[string]bool{}   // by some command
+	needed := map[string]bool{} // by some command, of the table and the bucket
 	deployed := func(args ...string) (stdout, stderr string, code int) {
 		var out, errs bytes.Buffer
 		e := &env{
 			stdin: strings.NewReader(""), stdout: &out, stderr: &errs, version: "v0.0.0-test", now: func() time.Time { return now },
 			openAWS: func(ctx context.Context, c config.Config) (*awsapi.Session, error) {
-				return awsapi.Open(ctx, awsapi.Config{Region: c.AWSRegion})
+				return awsapi.Open(ctx, awsapi.Config{Region: c.AWSRegion, Record: func(c awsapi.Call) {
+					mu.Lock()
+					defer mu.Unlock()
+					asked[c.Action] = true
+				}})
 			},
 		}
 		e.lookupEnv = func(name string) (string, bool) {
@@ -86,6 +97,7 @@ func TestStackOverPeers(t *testing.T) {
 	if stdout, stderr, code := deployed("events", "--limit", "1"); code != exitDone || !strings.Contains(stdout, "not in the lake yet") {
 		t.Errorf("before the first export: exit code %d\n%s%s", code, stdout, stderr)
 	}
+	clear(asked)
 	if _, err := a.Pipeline.Export(t.Context(), collect.ExportOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -103,6 +115,26 @@ func TestStackOverPeers(t *testing.T) {
 			t.Fatalf("%q: exit code %d\n%s", args, code, stderr)
 		}
 		got, stderr, code := deployed(args...)
+		policy, err := permission.OnStack(args[0], permission.Stack{Partition: "aws", Name: "prod", Table: table, Bucket: bucket}, false, true, permission.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		may := map[string]bool{}
+		for _, s := range policy.Statement {
+			for _, action := range s.Action {
+				may[action] = true
+				if !slices.Contains([]string{"dynamodb:UpdateItem", "dynamodb:PutItem", "dynamodb:DeleteItem"}, action) {
+					needed[action] = true
+				}
+			}
+		}
+		for action := range asked {
+			if !may[action] {
+				t.Errorf("%q asks for %s, which its policy doesn't permit", args, action)
+			}
+			ever[action] = true
+		}
+		clear(asked)
 		if code != exitDone {
 			t.Errorf("%q: exit code %d\n%s", args, code, stderr)
 			continue
@@ -116,4 +148,9 @@ func TestStackOverPeers(t *testing.T) {
 		t.Errorf("status: exit code %d\n%s%s", code, stdout, stderr)
 	}
 	t.Log(stdout)
+	for action := range needed {
+		if !ever[action] {
+			t.Errorf("policies permit %s, and no command asks for it", action)
+		}
+	}
 }

@@ -87,12 +87,16 @@ func (s *stackOf) serve(w http.ResponseWriter, r *http.Request) {
 			_, _ = fmt.Fprintf(w, `<ErrorResponse><Error><Type>Sender</Type><Code>ValidationError</Code><Message>Stack with id %s does not exist</Message></Error><RequestId>1</RequestId></ErrorResponse>`, name)
 			return
 		}
-		outputs := map[string]string{app.OutputTable: "events"}
-		if s.bucket != nil {
-			outputs = map[string]string{app.OutputTable: "events", app.OutputBucket: "lake", app.OutputDatabase: "tracker", app.OutputWorkgroup: "trackers", app.OutputExporter: "prod-exporter"}
+		p := s.parts()
+		outputs := map[string]string{
+			app.OutputTable: p.Table, app.OutputBucket: p.Bucket, app.OutputDatabase: p.Database, app.OutputWorkgroup: p.Workgroup,
+			app.OutputExporter: p.Exporter, app.OutputResults: p.Results,
 		}
-		_, _ = io.WriteString(w, `<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>prod</StackName><StackId>1</StackId><StackStatus>CREATE_COMPLETE</StackStatus><CreationTime>2026-11-22T12:00:00Z</CreationTime><Outputs>`)
+		_, _ = io.WriteString(w, `<DescribeStacksResponse><DescribeStacksResult><Stacks><member><StackName>prod</StackName><StackId>`+p.ID+`</StackId><StackStatus>CREATE_COMPLETE</StackStatus><CreationTime>2026-11-22T12:00:00Z</CreationTime><Outputs>`)
 		for k, v := range outputs {
+			if v == "" {
+				continue
+			}
 			_, _ = fmt.Fprintf(w, `<member><OutputKey>%s</OutputKey><OutputValue>%s</OutputValue></member>`, k, v)
 		}
 		_, _ = io.WriteString(w, `</Outputs></member></Stacks></DescribeStacksResult></DescribeStacksResponse>`)
@@ -139,13 +143,20 @@ func (s *stackOf) open(o app.Options) *app.App {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	a.Parts = app.Parts{Stack: "prod", Table: "events"}
 	if s.bucket == nil {
 		a.Pipeline.Inbox, a.Pipeline.NoLake = nil, true
-	} else {
-		a.Parts = app.Parts{Stack: "prod", Table: "events", Bucket: "lake", Database: "tracker", Workgroup: "trackers", Exporter: "prod-exporter"}
 	}
+	a.Parts = s.parts()
 	return a
+}
+
+// parts are what the stack is made of.
+func (s *stackOf) parts() app.Parts {
+	p := app.Parts{Stack: "prod", Table: "events", ID: "arn:aws:cloudformation:us-east-1:111122223333:stack/prod/1"}
+	if s.bucket != nil {
+		p.Bucket, p.Database, p.Workgroup, p.Exporter, p.Results = "lake", "tracker", "trackers", "prod-exporter", "s3://lake/athena-results/"
+	}
+	return p
 }
 
 // run runs a command on the stack.
@@ -393,5 +404,44 @@ func TestStackBySetting(t *testing.T) {
 	}
 	if _, stderr, code := s.run("--config", path, "import", path); code != exitUsage || !strings.Contains(stderr, "the setting stack") {
 		t.Errorf("import: exit code %d\n%s", code, stderr)
+	}
+}
+
+// Who asks a stack needs no more than to read its own parts.
+func TestStackPermissions(t *testing.T) {
+	s := newStack(t, time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC), lake.OpenMem())
+	none := newStack(t, s.now, nil)
+	for _, c := range []struct {
+		on        *stackOf
+		args      []string
+		has, lack []string
+	}{
+		{s, []string{"events"}, []string{"dynamodb:Query", `"arn:aws:dynamodb:us-east-1:111122223333:table/events"`, "s3:GetObject", "arn:aws:s3:::lake/*", "cloudformation:DescribeStacks"}, []string{"athena:", "lambda:", "PutItem", "UpdateItem", "glue:"}},
+		{s, []string{"query", "--fresh"}, []string{"athena:StartQueryExecution", "workgroup/trackers", "glue:GetTable", "table/tracker/*", "arn:aws:s3:::lake/athena-results/*", "lambda:InvokeFunction", "function:prod-exporter"}, []string{"PutItem"}},
+		{s, []string{"sql", "--engine", "duckdb"}, []string{"s3:GetObject"}, []string{"athena:", "s3:PutObject"}},
+		{s, []string{"alerts"}, []string{"dynamodb:UpdateItem"}, []string{"dynamodb:PutItem", "sns:"}},
+		{s, []string{"wait"}, []string{"cloudtrail:LookupEvents"}, []string{"UpdateItem"}},
+		{none, []string{"query"}, []string{"dynamodb:Query"}, []string{"s3:", "athena:"}},
+	} {
+		stdout, stderr, code := c.on.run(append([]string{"permissions", "--stack", "prod"}, c.args...)...)
+		if code != exitDone {
+			t.Errorf("%q: exit code %d\n%s", c.args, code, stderr)
+		}
+		for _, text := range c.has {
+			if !strings.Contains(stdout, text) {
+				t.Errorf("%q permits no %s:\n%s", c.args, text, stdout)
+			}
+		}
+		for _, text := range c.lack {
+			if strings.Contains(stdout, text) {
+				t.Errorf("%q permits %s:\n%s", c.args, text, stdout)
+			}
+		}
+	}
+	if _, stderr, code := s.run("permissions", "collect", "--stack", "prod"); code != exitUsage || !strings.Contains(stderr, "asks no stack") {
+		t.Errorf("collect: exit code %d\n%s", code, stderr)
+	}
+	if _, stderr, code := s.run("permissions", "events"); code != exitUsage || !strings.Contains(stderr, "--stack NAME") {
+		t.Errorf("without a stack: exit code %d\n%s", code, stderr)
 	}
 }
