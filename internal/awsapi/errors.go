@@ -337,6 +337,8 @@ func (a *Account) advice(e *Error, err error) string {
 		return "set the local clock"
 	case NotFound:
 		switch {
+		case strings.HasPrefix(e.Resource, "table "):
+			return "check the name of the stack, and its region (setting aws_region)"
 		case e.Code == "AWSOrganizationsNotInUseException":
 			return "the account is in no organization: leave out --organization, or give a list with --accounts"
 		case strings.HasPrefix(e.Resource, "arn:") && strings.Contains(e.Resource, ":s3:::") && !strings.Contains(e.Resource, "/"):

@@ -89,6 +89,9 @@ func (p *Pipeline) withLease(ctx context.Context, wait bool, f func(context.Cont
 		case <-time.After(leaseRetry):
 		}
 	}
+	if g, ok := lease.(store.Guard); ok {
+		ctx = g.Guard(ctx)
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	renewed := make(chan struct{})
 	go func() {

@@ -2,10 +2,17 @@
 // contradicted, the facts and alerts of rules, which files an import has
 // finished, which days the lake must rewrite, and who holds which lease.
 //
-// Store is the contract; SQLite (OpenSQLite) and memory (OpenMem) implement it,
-// both held to the suite in storetest. Idempotency lives here, never in the
+// Store is the contract; SQLite (OpenSQLite), memory (OpenMem) and DynamoDB (package
+// store/dynamo) implement it, all held to the suite in storetest. Idempotency lives here, never in the
 // caller: every write may be repeated, in any order, with the same result. Two
 // contents with the same key and hash are taken for the same content.
+//
+// Where the contract speaks of one transaction or one moment, this is meant: a call
+// that returned nil took effect as a whole, and no order of calls at once ends in a
+// state that no order of them one after the other ends in. While a call runs, or
+// after one that failed, others may see a part of it, of which this holds: an event
+// is seen in one content or another; a day with rows that an export may have missed
+// is dirty; no alert is lost. SQLite and memory show no part.
 //
 // The package knows nothing of files to import, filters or what a rule means;
 // rows leave it for the lake through Day and DayFiltered.
@@ -52,7 +59,8 @@ type Store interface {
 	// Event returns the event of a key, or ErrNotFound. The caller owns it.
 	Event(ctx context.Context, key event.Key) (event.Event, error)
 
-	// Day yields the day's events in event.Compare order, as of one moment.
+	// Day yields the day's events in event.Compare order, as of one moment: an event
+	// that is put meanwhile may be left out, and the day is dirty again then.
 	Day(ctx context.Context, date event.Date) iter.Seq2[event.Event, error]
 
 	// DayFiltered yields the day's filtered rows, as of one moment, in order of
@@ -149,8 +157,9 @@ type Store interface {
 	// UpdateStream calls change with the stream's ledger, a new one when it has
 	// none, and keeps what change made of it, in one transaction: of updates at
 	// once none is lost. An error of change is returned, wrapped, and nothing is
-	// kept. change must not call the store; the ledger is its own, to look at
-	// later too. Streams are never removed.
+	// kept. change must not call the store, and may be called again with another
+	// ledger when somebody else was quicker; the ledger is its own, to look at later
+	// too. Streams are never removed.
 	UpdateStream(ctx context.Context, stream coverage.Stream, change func(*coverage.Ledger) error) error
 
 	// AccountNames returns how accounts are called, by id. PutAccountNames adds
@@ -168,7 +177,9 @@ type Store interface {
 	// only name.
 	RecordLineage(ctx context.Context, b lineage.Batch) error
 
-	// Lineage and Issued implement lineage.Source.
+	// Lineage and Issued implement lineage.Source. A link that says no more than that
+	// a service was given temporary credentials need be found only if it is of the day
+	// on which its node is used, or of the two days before, or the node isn't used.
 	Lineage(ctx context.Context, nodes []string) (map[string]lineage.Known, error)
 	Issued(ctx context.Context, parents []string) ([]lineage.Link, error)
 
@@ -178,7 +189,8 @@ type Store interface {
 	Unrouted(ctx context.Context) iter.Seq2[Recorded, error]
 
 	// Enqueue puts messages into the outbox, pending, and marks alerts as routed,
-	// in one transaction. A message whose ID is there already changes nothing. When
+	// in one transaction (of more than 50 messages, the first may be there after an
+	// error). A message whose ID is there already changes nothing. When
 	// an alert is routed already, or unknown, nothing is done and done is false:
 	// read Unrouted again. Of a message ID, Channel, Kind, AlertIDs, Body, Created
 	// and Due count; times are kept to the millisecond.

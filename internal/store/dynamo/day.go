@@ -56,16 +56,20 @@ func (s *Store) days(ctx context.Context) (map[event.Date]day, error) {
 	return found, nil
 }
 
+// wall is the clock by which writers are believed dead: the machine's, whatever the
+// store's is.
+var wall = time.Now
+
 // newWriter is the name with which a call signs up.
 func newWriter() string {
-	return strconv.FormatInt(time.Now().Add(grace).Unix(), 10) + " " + randomID()
+	return strconv.FormatInt(wall().Add(grace).Unix(), 10) + " " + randomID()
 }
 
 // dead reports whether a writer's time is up.
 func dead(writer string) bool {
 	deadline, _, _ := strings.Cut(writer, " ")
 	n, err := strconv.ParseInt(deadline, 10, 64)
-	return err != nil || time.Now().Unix() > n
+	return err != nil || wall().Unix() > n
 }
 
 // signUp announces that rows of days will be written, and returns their epochs.

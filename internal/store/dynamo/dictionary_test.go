@@ -11,14 +11,15 @@ import (
 
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/filter"
+	"github.com/iamtrack/iamtrack/internal/lineage"
 	"github.com/iamtrack/iamtrack/internal/simulate"
 )
 
 var train = flag.Uint("train", 0, "write a dictionary with that id, trained on simulated records")
 
 // simulated returns the events of a simulated organization that a tracker would
-// store.
-func simulated(tb testing.TB, seed uint64, records int) []event.Event {
+// store, the rows of those that a filter drops, and the links of services.
+func simulated(tb testing.TB, seed uint64, records int) ([]event.Event, []event.Filtered, []lineage.Link) {
 	tb.Helper()
 	world, err := simulate.New(simulate.Config{Seed: seed, Events: records, End: time.Date(2026, 7, 1, 0, 0, 0, 0, time.UTC)})
 	if err != nil {
@@ -29,17 +30,24 @@ func simulated(tb testing.TB, seed uint64, records int) []event.Event {
 		tb.Fatal(err)
 	}
 	var events []event.Event
+	var rows []event.Filtered
+	o := lineage.NewObserver()
 	parser := event.NewParser()
 	for r := range world.Events() {
 		e, err := parser.Parse(r.JSON)
 		if err != nil {
 			tb.Fatal(err)
 		}
-		if f.Reason(&e) == "" {
-			events = append(events, e)
+		if reason := f.Reason(&e); reason != "" {
+			h := event.Filtered{EventID: e.EventID, EventTime: e.EventTime, AccountID: e.AccountID, AWSRegion: e.AWSRegion, EventSource: e.EventSource, EventName: e.EventName, Reason: reason}
+			rows = append(rows, h)
+			o.Observe(&e, true)
+			continue
 		}
+		events = append(events, e)
 	}
-	return events
+	leaves, _ := divide(o.Batch().Links)
+	return events, rows, leaves
 }
 
 // apartOf is which fields of an event stand in attributes.
@@ -58,7 +66,9 @@ func apartOf(e *event.Event) uint64 {
 func TestDictionary(t *testing.T) {
 	if *train == 0 {
 		plain, packed := 0, 0
-		for _, e := range simulated(t, 7, 5000) {
+		events, rows, leaves := simulated(t, 7, 10_000)
+		t.Logf("%d bytes of a filtered row, %d of a link of a service", len(packFiltered(rows[1000:1250]))/250, len(packLeaves(leaves[500:600]))/100)
+		for _, e := range events {
 			p := plainEvent(&e, apartOf(&e))
 			plain += len(p)
 			packed += len(compress(p))
@@ -71,10 +81,17 @@ func TestDictionary(t *testing.T) {
 	var samples [][]byte
 	seen := 0
 	for seed := range uint64(8) {
-		for _, e := range simulated(t, 100+seed, 20_000) {
+		events, rows, leaves := simulated(t, 100+seed, 20_000)
+		for _, e := range events {
 			if seen++; seen%4 == 0 {
 				samples = append(samples, plainEvent(&e, apartOf(&e)))
 			}
+		}
+		for i := 0; i+250 < len(rows); i += 1000 {
+			samples = append(samples, filteredColumns(rows[i:i+250]).plain())
+		}
+		for i := 0; i+100 < len(leaves); i += 400 {
+			samples = append(samples, leafColumns(leaves[i:i+100]).plain())
 		}
 	}
 	d, err := dict.BuildZstdDict(samples, dict.Options{MaxDictSize: 32 << 10, HashBytes: 6, ZstdDictID: uint32(*train), ZstdLevel: zstd.SpeedBestCompression})

@@ -121,11 +121,12 @@ func unpackEvent(packed []byte) (e event.Event, apart uint64, err error) {
 	u := unpacker{columns: []string{string(plain)}}
 	apart = u.uvarint(0)
 	e.EventTime = u.number(0)
-	e.RecordHash = int64(u.hash(0))
+	hash := u.take(0, 8)
 	flags := u.take(0, 1)
 	if u.bad {
 		return e, 0, errDamaged
 	}
+	e.RecordHash = int64(binary.LittleEndian.Uint64([]byte(hash)))
 	e.ReadOnly, e.MFA = byteBool(flags[0]>>2), byteBool(flags[0]&3)
 	for i, f := range eventFields(&e) {
 		if apart&(1<<i) == 0 {

@@ -14,8 +14,16 @@ import (
 )
 
 // Filtered rows are four of five records, and are never looked up alone: they are
-// packed by hour. The item: pk "f", date and epoch; sk the hour and a digest of the
-// rows; b the rows. A row may be in several items; it counts once.
+// packed by hour, or where an hour has few, by day. The item: pk "f", date and epoch;
+// sk the hour, or anyHour, and a digest of the rows; b the rows. A row may be in
+// several items; it counts once.
+
+// anyHour stands for the hour of rows that are packed by day.
+const anyHour = "--"
+
+// manyRows is how many new rows of an hour have an item of their own: as many take
+// two write units, of which half a one is wasted.
+const manyRows = 100
 
 func filteredPK(d event.Date, epoch string) string { return join("f", dateKey(d), epoch) }
 
@@ -56,6 +64,17 @@ func hours(rows []event.Filtered) []chunk {
 // newFiltered returns those of the rows that aren't there.
 func (s *Store) newFiltered(ctx context.Context, days map[event.Date]day, rows []event.Filtered) ([]chunk, error) {
 	chunks := hours(rows)
+	apart := map[event.Date]map[event.Filtered]bool{}
+	for _, c := range chunks {
+		d, ok := days[c.date]
+		if !ok || apart[c.date] != nil {
+			continue
+		}
+		var err error
+		if apart[c.date], err = s.filteredOf(ctx, &d, anyHour); err != nil {
+			return nil, err
+		}
+	}
 	err := parallel(ctx, len(chunks), func(ctx context.Context, i int) error {
 		c := &chunks[i]
 		d, ok := days[c.date]
@@ -63,10 +82,26 @@ func (s *Store) newFiltered(ctx context.Context, days map[event.Date]day, rows [
 			return nil
 		}
 		have, err := s.filteredOf(ctx, &d, c.hour)
-		c.rows = slices.DeleteFunc(c.rows, func(f event.Filtered) bool { return have[f] })
+		c.rows = slices.DeleteFunc(c.rows, func(f event.Filtered) bool { return have[f] || apart[c.date][f] })
 		return err
 	})
-	return slices.DeleteFunc(chunks, func(c chunk) bool { return len(c.rows) == 0 }), err
+	var out []chunk
+	few := map[event.Date]*chunk{}
+	for _, c := range chunks {
+		switch {
+		case len(c.rows) == 0:
+		case len(c.rows) >= manyRows:
+			out = append(out, c)
+		case few[c.date] == nil:
+			few[c.date] = &chunk{date: c.date, hour: anyHour, rows: c.rows}
+		default:
+			few[c.date].rows = append(few[c.date].rows, c.rows...)
+		}
+	}
+	for _, c := range few {
+		out = append(out, *c)
+	}
+	return out, err
 }
 
 // filteredOf returns the rows of a day, or of an hour of it.
@@ -109,7 +144,9 @@ func (s *Store) putChunks(ctx context.Context, chunks []chunk, epochs map[event.
 }
 
 // packFiltered packs rows; what they share is written once.
-func packFiltered(rows []event.Filtered) []byte {
+func packFiltered(rows []event.Filtered) []byte { return filteredColumns(rows).bytes() }
+
+func filteredColumns(rows []event.Filtered) *packer {
 	type kind struct{ account, region, source, name, reason string }
 	var p packer
 	p.columns = make([][]byte, 4)
@@ -126,11 +163,11 @@ func packFiltered(rows []event.Filtered) []byte {
 			}
 		}
 		p.number(1, n)
-		p.number(2, f.EventTime-last)
+		p.ms(2, f.EventTime-last)
 		last = f.EventTime
 		p.id(3, f.EventID)
 	}
-	return p.bytes()
+	return &p
 }
 
 func unpackFiltered(packed []byte) ([]event.Filtered, error) {
@@ -149,7 +186,7 @@ func unpackFiltered(packed []byte) ([]event.Filtered, error) {
 			return nil, errDamaged
 		}
 		f := kinds[n]
-		last += u.number(2)
+		last += u.ms(2)
 		f.EventTime, f.EventID = last, u.id(3)
 		rows = append(rows, f)
 	}

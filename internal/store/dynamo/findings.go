@@ -32,14 +32,14 @@ type announcement struct {
 func (s *Store) announce(ctx context.Context, groups []string, refs []store.ConflictRef) (announcement, error) {
 	a := announcement{key: key{unsettledPK, newWriter()}, groups: groups, refs: refs}
 	var p packer
-	p.columns = make([][]byte, 4)
+	p.columns = make([][]byte, 3)
 	for _, g := range groups {
 		p.text(0, g)
 	}
 	for _, r := range refs {
 		p.text(1, r.Key.AccountID)
 		p.id(2, r.Key.EventID)
-		p.hash(3, r.Hash)
+		p.hash(r.Hash)
 	}
 	it := a.key.item()
 	if err := s.store(ctx, it, p.bytes(), 0); err != nil {
@@ -66,15 +66,15 @@ func (s *Store) announced(ctx context.Context) ([]announcement, error) {
 		if err != nil {
 			return nil, err
 		}
-		u, err := unpack(packed, 4)
+		u, err := unpack(packed, 3)
 		if err != nil {
 			return nil, s.damaged(a.key, err.Error())
 		}
 		for u.more(0) {
 			a.groups = append(a.groups, u.text(0))
 		}
-		for u.more(1) || u.more(3) {
-			a.refs = append(a.refs, store.ConflictRef{Key: event.Key{AccountID: u.text(1), EventID: u.id(2)}, Hash: u.hash(3)})
+		for u.more(1) {
+			a.refs = append(a.refs, store.ConflictRef{Key: event.Key{AccountID: u.text(1), EventID: u.id(2)}, Hash: u.hash()})
 		}
 		if u.bad {
 			return nil, s.damaged(a.key, "it can't be read")

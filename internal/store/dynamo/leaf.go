@@ -141,24 +141,27 @@ func (s *Store) putLeaves(ctx context.Context, links []lineage.Link) error {
 
 // What leaves share.
 type leafKind struct {
-	account, name, rooted, how string
-	hop                        lineage.Hop
-	major, minor               int
+	account, name, rooted, how, session string // session: up to its name
+	hop                                 lineage.Hop
+	major, minor                        int
 }
 
-func packLeaves(links []lineage.Link) []byte {
+func packLeaves(links []lineage.Link) []byte { return leafColumns(links).bytes() }
+
+func leafColumns(links []lineage.Link) *packer {
 	var p packer
-	p.columns = make([][]byte, 7)
+	p.columns = make([][]byte, 6)
 	kinds := map[leafKind]int64{}
 	last := int64(0)
 	for i := range links {
 		l := &links[i]
-		k := leafKind{l.AccountID, l.EventName, l.Rooted, l.How, l.Chain[0], l.Version.Major, l.Version.Minor}
+		prefix := l.Session[:strings.LastIndexByte(l.Session, '/')+1]
+		k := leafKind{l.AccountID, l.EventName, l.Rooted, l.How, prefix, l.Chain[0], l.Version.Major, l.Version.Minor}
 		n, ok := kinds[k]
 		if !ok {
 			n = int64(len(kinds))
 			kinds[k] = n
-			for _, t := range [...]string{k.account, k.name, k.rooted, k.how} {
+			for _, t := range [...]string{k.account, k.name, k.rooted, k.how, k.session} {
 				p.text(0, t)
 			}
 			packHop(&p, 0, &k.hop)
@@ -166,18 +169,18 @@ func packLeaves(links []lineage.Link) []byte {
 			p.number(0, int64(k.minor))
 		}
 		p.number(1, n)
-		p.number(2, l.EventTime-last)
+		p.ms(2, l.EventTime-last)
 		last = l.EventTime
 		p.id(3, l.EventID)
-		p.hash(4, l.Version.Hash)
-		p.text(5, l.Node)
-		p.text(6, l.Session)
+		p.hash(l.Version.Hash)
+		p.keyID(4, l.Node)
+		p.text(5, l.Session[len(prefix):])
 	}
-	return p.bytes()
+	return &p
 }
 
 func unpackLeaves(packed []byte, take func(*lineage.Link)) error {
-	u, err := unpack(packed, 7)
+	u, err := unpack(packed, 6)
 	if err != nil {
 		return err
 	}
@@ -186,7 +189,7 @@ func unpackLeaves(packed []byte, take func(*lineage.Link)) error {
 	for u.more(1) {
 		n := u.number(1)
 		if n == int64(len(kinds)) {
-			k := lineage.Link{AccountID: u.text(0), EventName: u.text(0), Rooted: u.text(0), How: u.text(0), Chain: make([]lineage.Hop, 1)}
+			k := lineage.Link{AccountID: u.text(0), EventName: u.text(0), Rooted: u.text(0), How: u.text(0), Session: u.text(0), Chain: make([]lineage.Hop, 1)}
 			for _, t := range hopTexts(&k.Chain[0]) {
 				*t = u.text(0)
 			}
@@ -198,8 +201,8 @@ func unpackLeaves(packed []byte, take func(*lineage.Link)) error {
 		}
 		l := kinds[n]
 		l.Chain = slices.Clone(l.Chain)
-		last += u.number(2)
-		l.EventTime, l.EventID, l.Version.Hash, l.Node, l.Session = last, u.id(3), u.hash(4), u.text(5), u.text(6)
+		last += u.ms(2)
+		l.EventTime, l.EventID, l.Version.Hash, l.Node, l.Session = last, u.id(3), u.hash(), u.keyID(4), l.Session+u.text(5)
 		if u.bad {
 			break
 		}

@@ -226,7 +226,6 @@ const (
 	colCounts = iota
 	colTexts
 	colNumbers
-	colHashes
 	colIDs
 	entryColumns
 )
@@ -262,7 +261,7 @@ func packEntry(e *entry) []byte {
 		p.id(colIDs, v.event)
 		p.number(colNumbers, int64(v.version.Major))
 		p.number(colNumbers, int64(v.version.Minor))
-		p.hash(colHashes, v.version.Hash)
+		p.hash(v.version.Hash)
 	}
 	return p.bytes()
 }
@@ -275,7 +274,7 @@ func packLink(p *packer, l *lineage.Link) {
 	for _, n := range [...]int64{int64(l.Version.Major), int64(l.Version.Minor), l.EventTime, int64(len(l.Chain))} {
 		p.number(colNumbers, n)
 	}
-	p.hash(colHashes, l.Version.Hash)
+	p.hash(l.Version.Hash)
 	for i := range l.Chain {
 		packHop(p, colTexts, &l.Chain[i])
 	}
@@ -317,7 +316,7 @@ func unpackEntry(packed []byte) (e entry, err error) {
 	for n := int64(0); n < counts[5] && !u.bad; n++ {
 		v := leafRef{node: u.text(colTexts), account: u.text(colTexts), event: u.id(colIDs)}
 		v.version.Major, v.version.Minor = int(u.number(colNumbers)), int(u.number(colNumbers))
-		v.version.Hash = u.hash(colHashes)
+		v.version.Hash = u.hash()
 		e.void = append(e.void, v)
 	}
 	return e, u.err()
@@ -331,7 +330,7 @@ func unpackLink(u *unpacker) (l lineage.Link) {
 	l.Version.Major, l.Version.Minor = int(u.number(colNumbers)), int(u.number(colNumbers))
 	l.EventTime = u.number(colNumbers)
 	hops := u.number(colNumbers)
-	l.Version.Hash = u.hash(colHashes)
+	l.Version.Hash = u.hash()
 	for n := int64(0); n < hops && !u.bad; n++ {
 		var h lineage.Hop
 		for _, t := range hopTexts(&h) {

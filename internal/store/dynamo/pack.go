@@ -1,6 +1,7 @@
 package dynamo
 
 import (
+	"encoding/base32"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -71,8 +72,12 @@ func decompress(packed []byte) ([]byte, error) {
 	return plain, nil
 }
 
-// packer writes rows as columns, so that like stands by like.
-type packer struct{ columns [][]byte }
+// packer writes rows as columns, so that like stands by like. What is random, ids and
+// hashes, stays out of what is compressed: it would only spoil it.
+type packer struct {
+	columns [][]byte
+	random  []byte
+}
 
 func (p *packer) column(i int) *[]byte {
 	for len(p.columns) <= i {
@@ -86,53 +91,85 @@ func (p *packer) number(column int, v int64) {
 	*c = binary.AppendVarint(*c, v)
 }
 
-func (p *packer) hash(column int, v uint64) {
-	c := p.column(column)
-	*c = binary.LittleEndian.AppendUint64(*c, v)
+// ms writes a time, or what it differs by: CloudTrail's are whole seconds.
+func (p *packer) ms(column int, v int64) {
+	if v%1000 == 0 {
+		p.number(column, v/1000*2)
+		return
+	}
+	p.number(column, v*2+1)
 }
+
+func (p *packer) hash(v uint64) { p.random = binary.LittleEndian.AppendUint64(p.random, v) }
 
 func (p *packer) text(column int, v string) {
 	c := p.column(column)
 	*c = append(binary.AppendUvarint(*c, uint64(len(v))), v...)
 }
 
-// id writes an event id: a UUID, as nearly all are, takes 17 bytes.
+// id writes an event id: a UUID, as nearly all are, takes 16 bytes.
 func (p *packer) id(column int, v string) {
 	c := p.column(column)
 	if len(v) == 36 && v[8] == '-' && v[13] == '-' && v[18] == '-' && v[23] == '-' {
 		digits := v[:8] + v[9:13] + v[14:18] + v[19:23] + v[24:]
 		if raw, err := hex.DecodeString(digits); err == nil && hex.EncodeToString(raw) == digits {
-			*c = append(append(*c, 0), raw...)
+			*c = append(*c, 0)
+			p.random = append(p.random, raw...)
 			return
 		}
 	}
 	*c = append(binary.AppendUvarint(*c, uint64(len(v))+1), v...)
 }
 
-// bytes are the columns, each after its length, compressed.
+// base32of has the alphabet of access key ids after their first four characters.
+var base32of = base32.StdEncoding
+
+// keyID writes an access key id, which takes ten bytes when it is like AWS's.
+func (p *packer) keyID(column int, v string) {
+	c := p.column(column)
+	if len(v) == 20 && v[:4] == "ASIA" {
+		if raw, err := base32of.DecodeString(v[4:]); err == nil && base32of.EncodeToString(raw) == v[4:] {
+			*c = append(*c, 0)
+			p.random = append(p.random, raw...)
+			return
+		}
+	}
+	*c = append(binary.AppendUvarint(*c, uint64(len(v))+1), v...)
+}
+
+// bytes are the columns, each after its length, compressed, then what is random.
 func (p *packer) bytes() []byte {
-	var plain []byte
+	packed := compress(p.plain())
+	return append(append(binary.AppendUvarint(nil, uint64(len(packed))), packed...), p.random...)
+}
+
+func (p *packer) plain() (plain []byte) {
 	for _, c := range p.columns {
 		plain = append(binary.AppendUvarint(plain, uint64(len(c))), c...)
 	}
-	return compress(plain)
+	return plain
 }
 
 // unpacker reads what a packer wrote. After the first value that isn't there it is
 // bad, and gives zero values.
 type unpacker struct {
 	columns []string
+	random  string
 	bad     bool
 }
 
 // unpack reads a packed value of that many columns; columns that a later version
 // added are left alone.
 func unpack(packed []byte, columns int) (*unpacker, error) {
-	plain, err := decompress(packed)
+	size, n := binary.Uvarint(packed)
+	if n <= 0 || size > uint64(len(packed)-n) {
+		return nil, errDamaged
+	}
+	plain, err := decompress(packed[n : n+int(size)])
 	if err != nil {
 		return nil, err
 	}
-	u := &unpacker{}
+	u := &unpacker{random: string(packed[n+int(size):])}
 	all := unpacker{columns: []string{string(plain)}}
 	for all.columns[0] != "" && !all.bad {
 		u.columns = append(u.columns, all.text(0))
@@ -167,6 +204,14 @@ func (u *unpacker) number(column int) int64 {
 	return int64(v>>1) ^ -int64(v&1)
 }
 
+func (u *unpacker) ms(column int) int64 {
+	v := u.number(column)
+	if v&1 == 0 {
+		return v / 2 * 1000
+	}
+	return v >> 1
+}
+
 func (u *unpacker) take(column int, n uint64) string {
 	c := u.columns[column]
 	if u.bad || n > uint64(len(c)) {
@@ -177,8 +222,19 @@ func (u *unpacker) take(column int, n uint64) string {
 	return c[:n]
 }
 
-func (u *unpacker) hash(column int) uint64 {
-	b := u.take(column, 8)
+// raw takes what is random.
+func (u *unpacker) raw(n int) string {
+	if u.bad || n > len(u.random) {
+		u.fail()
+		return ""
+	}
+	v := u.random[:n]
+	u.random = u.random[n:]
+	return v
+}
+
+func (u *unpacker) hash() uint64 {
+	b := u.raw(8)
 	if u.bad {
 		return 0
 	}
@@ -192,11 +248,19 @@ func (u *unpacker) id(column int) string {
 	if n > 0 {
 		return u.take(column, n-1)
 	}
-	h := hex.EncodeToString([]byte(u.take(column, 16)))
+	h := hex.EncodeToString([]byte(u.raw(16)))
 	if u.bad {
 		return ""
 	}
 	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+}
+
+func (u *unpacker) keyID(column int) string {
+	n := u.uvarint(column)
+	if n > 0 {
+		return u.take(column, n-1)
+	}
+	return "ASIA" + base32of.EncodeToString([]byte(u.raw(10)))
 }
 
 func (u *unpacker) err() error {

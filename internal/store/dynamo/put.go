@@ -302,6 +302,10 @@ func compareListed(a, b listed) int {
 	return cmp.Or(strings.Compare(a.AccountID, b.AccountID), cmp.Compare(a.ms, b.ms), strings.Compare(a.EventID, b.EventID))
 }
 
+// anotherAccount stands for a time where the keys of another account begin: no two
+// times are that far apart.
+const anotherAccount = 1 << 52
+
 func packListed(list []listed) []byte {
 	var p packer
 	p.columns = make([][]byte, 3)
@@ -310,10 +314,10 @@ func packListed(list []listed) []byte {
 		if i == 0 || l.AccountID != account {
 			account = l.AccountID
 			p.text(0, account)
-			p.number(1, 1<<62) // another account follows
+			p.number(1, anotherAccount)
 			last = 0
 		}
-		p.number(1, l.ms-last)
+		p.ms(1, l.ms-last)
 		last = l.ms
 		p.id(2, l.EventID)
 	}
@@ -327,8 +331,8 @@ func unpackListed(packed []byte) (list []listed, err error) {
 	}
 	account, last := "", int64(0)
 	for u.more(1) {
-		n := u.number(1)
-		if n == 1<<62 {
+		n := u.ms(1)
+		if n == anotherAccount/2*1000 {
 			account, last = u.text(0), 0
 			continue
 		}

@@ -50,7 +50,14 @@ func (s *Store) call(ctx context.Context, action string, send func(context.Conte
 	}
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
 		err := s.db.Do(ctx, ops[action], "dynamodb:"+action, s.table, send)
-		if err == nil || awsapi.KindOf(err) != awsapi.Throttled || time.Now().Add(wait).After(limit) {
+		if err == nil {
+			return nil
+		}
+		kind := awsapi.KindOf(err)
+		if kind != awsapi.Throttled || time.Now().Add(wait).After(limit) {
+			if kind == awsapi.Throttled || kind == awsapi.Other {
+				err = fmt.Errorf("dynamodb:%s on table %s: %w", action, s.table, err)
+			}
 			return err
 		}
 		if err := pause(ctx, wait); err != nil {

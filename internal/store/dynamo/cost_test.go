@@ -1,0 +1,97 @@
+//go:build integration
+
+package dynamo_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/iamtrack/iamtrack/internal/collect"
+	"github.com/iamtrack/iamtrack/internal/filter"
+	"github.com/iamtrack/iamtrack/internal/lake"
+	"github.com/iamtrack/iamtrack/internal/peers"
+	"github.com/iamtrack/iamtrack/internal/rule"
+	"github.com/iamtrack/iamtrack/internal/simulate"
+	"github.com/iamtrack/iamtrack/internal/store/dynamo"
+)
+
+// budget is how many write units an event that is stored may take, all in all.
+const budget = 3.5
+
+// meter sums what requests took.
+type meter struct {
+	mu     sync.Mutex
+	writes map[string]float64
+}
+
+func (m *meter) take(c dynamo.Capacity) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.writes == nil {
+		m.writes = map[string]float64{}
+	}
+	if c.Write > 0 {
+		m.writes[c.Action] += c.Write
+	}
+}
+
+func (m *meter) written() (sum float64) {
+	for _, n := range m.writes {
+		sum += n
+	}
+	return sum
+}
+
+// TestWriteUnits writes 90 simulated days as the tracker does and sees to it that
+// the budget is kept: events, indexes, manifests, presence, filtered rows, lineage,
+// findings, leases.
+func TestWriteUnits(t *testing.T) {
+	db := connect(t, peers.DynamoDB(t))
+	for _, records := range []int{350, 1000} {
+		t.Run(fmt.Sprint(records), func(t *testing.T) {
+			end := time.Date(2026, 7, 1, 0, 0, 0, 0, time.UTC)
+			world, err := simulate.New(simulate.Config{Seed: 3, Events: 100_000, End: end})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var m meter
+			s := dynamo.Open(db, table(t, db), dynamo.Options{Keep: 7 * 24 * time.Hour, Consumed: m.take})
+			engine, err := rule.NewEngine(rule.Config{OffHours: rule.OffHoursConfig{Timezone: "UTC", Start: "22:00", End: "06:00"}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			f, err := filter.New(filter.Config{ServiceEvents: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := &collect.Pipeline{Store: s, Lake: lake.New(lake.OpenMem(), lake.Options{ProgramVersion: "test"}), Rules: engine, Filter: f,
+				Now: func() time.Time { return end }, HotDays: 90, Holder: t.Name()}
+			var stored, filtered int64
+			for batch := range slices.Chunk(slices.Collect(world.Events()), records) {
+				live := make([]collect.Live, len(batch))
+				for i, r := range batch {
+					live[i] = collect.Live{Data: r.JSON, From: "LookupEvents"}
+				}
+				got, err := p.Ingest(t.Context(), live)
+				if err != nil {
+					t.Fatal(err)
+				}
+				stored += got.Stored
+				filtered += got.Filtered
+			}
+			each := m.written() / float64(stored)
+			t.Logf("batches of %d records: %d events stored, %d filtered: %.2f write units for each stored event, %.2f for each record",
+				records, stored, filtered, each, m.written()/float64(stored+filtered))
+			for _, action := range slices.Sorted(maps.Keys(m.writes)) {
+				t.Logf("  %-20s %.3f", action, m.writes[action]/float64(stored))
+			}
+			if stored < 1000 || each > budget {
+				t.Errorf("%d events at %.2f write units, want %.1f at most", stored, each, budget)
+			}
+		})
+	}
+}

@@ -1,0 +1,667 @@
+//go:build integration
+
+package dynamo_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/iamtrack/iamtrack/internal/awsapi"
+	"github.com/iamtrack/iamtrack/internal/event"
+	"github.com/iamtrack/iamtrack/internal/lineage"
+	"github.com/iamtrack/iamtrack/internal/peers"
+	"github.com/iamtrack/iamtrack/internal/rule"
+	"github.com/iamtrack/iamtrack/internal/store"
+	"github.com/iamtrack/iamtrack/internal/store/dynamo"
+	"github.com/iamtrack/iamtrack/internal/store/storetest"
+)
+
+// trouble stands between the store and its table. harm is asked for each request; it
+// may answer instead of the table, or spoil the table's answer.
+type trouble struct {
+	mu   sync.Mutex
+	harm func(action string, n int, send func() (*http.Response, error)) (*http.Response, error)
+	n    int
+	did  map[string]int // requests by action
+}
+
+func (tr *trouble) Do(r *http.Request) (*http.Response, error) {
+	_, action, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	tr.mu.Lock()
+	tr.n++
+	n, harm := tr.n, tr.harm
+	if tr.did == nil {
+		tr.did = map[string]int{}
+	}
+	tr.did[action]++
+	tr.mu.Unlock()
+	send := func() (*http.Response, error) { return http.DefaultTransport.RoundTrip(r) }
+	if harm == nil {
+		return send()
+	}
+	return harm(action, n, send)
+}
+
+func (tr *trouble) set(harm func(string, int, func() (*http.Response, error)) (*http.Response, error)) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	tr.harm, tr.n = harm, 0
+}
+
+// refuse is an answer of DynamoDB's that refuses.
+func refuse(code, message string) *http.Response {
+	body := fmt.Sprintf(`{"__type":"com.amazonaws.dynamodb.v20120810#%s","message":%q}`, code, message)
+	return &http.Response{StatusCode: http.StatusBadRequest, Header: http.Header{"Content-Type": {"application/x-amz-json-1.0"}, "X-Amzn-Requestid": {"1"}},
+		Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body))}
+}
+
+// unprocessed takes half of what a batch did for not done: it is asked for again.
+func unprocessed(action string, send func() (*http.Response, error), r map[string]json.RawMessage) (*http.Response, error) {
+	resp, err := send()
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return resp, err
+	}
+	data, err := io.ReadAll(resp.Body)
+	if err = errors.Join(err, resp.Body.Close()); err != nil {
+		return nil, err
+	}
+	var answer map[string]json.RawMessage
+	if err := json.Unmarshal(data, &answer); err != nil {
+		return nil, err
+	}
+	if action == "BatchWriteItem" {
+		answer["UnprocessedItems"] = r["RequestItems"]
+	}
+	data, err = json.Marshal(answer)
+	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(data)), int64(len(data))
+	resp.Header.Del("Content-Length")
+	resp.Header.Del("X-Amz-Crc32")
+	return resp, err
+}
+
+func troubled(tb testing.TB, url string) (*awsapi.DynamoDB, *trouble) {
+	tr := &trouble{}
+	return connect(tb, url, func(c *awsapi.Config) { c.HTTPClient = tr }), tr
+}
+
+// work is what the tests write: that of all writers of the suite, lineage and a
+// message.
+func work(ctx context.Context, s store.Store) error {
+	for w := range storetest.Writers {
+		if err := storetest.DoWork(ctx, s, w); err != nil {
+			return err
+		}
+	}
+	links := lineage.Batch{Links: []lineage.Link{
+		{Node: "ASIA2345672345672345", AccountID: "1", EventID: "e1", EventTime: 86_400_000 * 20_700, Chain: []lineage.Hop{{Kind: event.KindService, Name: "ec2.amazonaws.com"}}},
+		{Node: "AKIA1", AccountID: "1", EventID: "e2", EventTime: 86_400_000 * 20_700, Chain: []lineage.Hop{{Kind: event.KindIAMUser, Name: "alice"}}},
+	}, Uses: []lineage.Use{{Node: "ASIA2345672345672345", Date: 20_700}, {Node: "AKIA1", Date: 20_701}}}
+	if err := s.RecordLineage(ctx, links); err != nil {
+		return err
+	}
+	at := time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
+	for i := range 3 {
+		if _, err := s.Enqueue(ctx, []store.Message{{ID: fmt.Sprint(i), Channel: "c", Created: at, Due: at}}, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// clockAt is a clock that stands.
+func clockAt() time.Time { return time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC) }
+
+// TestTroubleOnTheWay: whatever becomes of single requests, the work ends in the same
+// state, as long as it's repeated when it fails.
+func TestTroubleOnTheWay(t *testing.T) {
+	url := peers.DynamoDB(t)
+	ideal := dynamo.Open(connect(t, url), table(t, connect(t, url)), dynamo.Options{Now: clockAt})
+	if err := work(t.Context(), ideal); err != nil {
+		t.Fatal(err)
+	}
+	want, err := storetest.Dump(t.Context(), ideal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	errReset := fmt.Errorf("read: %w", syscall.ECONNRESET)
+	for name, harm := range map[string]func(string, int, func() (*http.Response, error)) (*http.Response, error){
+		"throttled": func(_ string, n int, send func() (*http.Response, error)) (*http.Response, error) {
+			if n%9 == 3 {
+				return refuse("ProvisionedThroughputExceededException", "slow down"), nil
+			}
+			return send()
+		},
+		"reset before it took effect": func(_ string, n int, send func() (*http.Response, error)) (*http.Response, error) {
+			if n%11 == 5 {
+				return nil, errReset
+			}
+			return send()
+		},
+		"no answer though it took effect": func(_ string, n int, send func() (*http.Response, error)) (*http.Response, error) {
+			resp, err := send()
+			if err == nil && n%7 == 2 {
+				return nil, errors.Join(resp.Body.Close(), errReset)
+			}
+			return resp, err
+		},
+		"server errors": func(_ string, n int, send func() (*http.Response, error)) (*http.Response, error) {
+			resp, err := send()
+			if err == nil && n%8 == 1 {
+				_ = resp.Body.Close() // an answer that nobody gets
+				r := refuse("InternalServerError", "it broke")
+				r.StatusCode = http.StatusInternalServerError
+				return r, nil
+			}
+			return resp, err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db, tr := troubled(t, url)
+			s := dynamo.Open(db, table(t, db), dynamo.Options{Now: clockAt})
+			tr.set(harm)
+			if err := work(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+			tr.set(nil)
+			got, err := storetest.Dump(t.Context(), s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := storetest.Diff(want, got); d != "" {
+				t.Errorf("(-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+// TestKilledAnywhere: a program that ends after any of its requests leaves what the
+// next one completes; a day to which it wrote is dirty until it is exported after the
+// writer is certainly dead.
+func TestKilledAnywhere(t *testing.T) {
+	url := peers.DynamoDB(t)
+	clean := connect(t, url)
+	ideal := dynamo.Open(clean, table(t, clean), dynamo.Options{Now: clockAt})
+	task := func(ctx context.Context, s store.Store) error {
+		for w := range 3 {
+			if err := storetest.Work(w)[0](ctx, s); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := task(t.Context(), ideal); err != nil {
+		t.Fatal(err)
+	}
+	want, err := storetest.Dump(t.Context(), ideal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	errKilled := errors.New("killed")
+	for range 25 {
+		db, tr := troubled(t, url)
+		name := table(t, clean)
+		s := dynamo.Open(db, name, dynamo.Options{Now: clockAt})
+		last, applied := 1+rand.IntN(250), rand.IntN(2) == 0
+		ctx, kill := context.WithCancelCause(t.Context())
+		tr.set(func(_ string, n int, send func() (*http.Response, error)) (*http.Response, error) {
+			if n < last {
+				return send()
+			}
+			if n == last && applied {
+				if resp, err := send(); err == nil {
+					_ = resp.Body.Close() // it took effect
+				}
+			}
+			kill(errKilled)
+			return nil, errKilled
+		})
+		killed := task(ctx, s)
+		kill(nil)
+		next := dynamo.Open(clean, name, dynamo.Options{Now: clockAt})
+		// Events that are there have a dirty day, whether or not the writer came to an
+		// end.
+		days, err := next.DirtyDays(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for d := event.Date(20_700); d < 20_703; d++ {
+			for _, err := range next.Day(t.Context(), d) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !slices.ContainsFunc(days, func(x store.DirtyDay) bool { return x.Date == d }) {
+					t.Fatalf("killed at request %d: %v has events and is clean", last, d)
+				}
+				break
+			}
+		}
+		if killed != nil && !errors.Is(killed, errKilled) {
+			t.Fatalf("killed at request %d: %v", last, killed)
+		}
+		if err := task(t.Context(), next); err != nil {
+			t.Fatalf("after request %d: %v", last, err)
+		}
+		got, err := storetest.Dump(t.Context(), next)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := storetest.Diff(want, got); d != "" {
+			t.Fatalf("killed at request %d, applied %v (-want +got):\n%s", last, applied, d)
+		}
+	}
+}
+
+// TestExportWhileSomebodyWrites: a day that is read between a writer's steps can't
+// become clean by that.
+func TestExportWhileSomebodyWrites(t *testing.T) {
+	url := peers.DynamoDB(t)
+	db, tr := troubled(t, url)
+	name := table(t, db)
+	writer := dynamo.Open(db, name, dynamo.Options{})
+	exporter := dynamo.Open(connect(t, url), name, dynamo.Options{})
+	ctx := t.Context()
+	event1 := event.Event{EventID: "a", AccountID: "1", EventTime: 20_700 * 86_400_000, EventVersion: "1.08", RecordHash: 1}
+	if err := writer.Put(ctx, []event.Event{event1}, nil); err != nil {
+		t.Fatal(err)
+	}
+	exports := 0
+	tr.set(func(action string, _ int, send func() (*http.Response, error)) (*http.Response, error) {
+		// Before each of the writer's requests, a whole export.
+		days, err := exporter.DirtyDays(ctx)
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range days {
+			exports++
+			if err := exporter.DayExported(ctx, d.Mark, store.LakeDay{Date: d.Date}); err != nil {
+				return nil, err
+			}
+		}
+		return send()
+	})
+	event2 := event1
+	event2.EventID, event2.RecordHash = "b", 2
+	if err := writer.Put(ctx, []event.Event{event2}, nil); err != nil {
+		t.Fatal(err)
+	}
+	tr.set(nil)
+	days, err := exporter.DirtyDays(ctx)
+	if err != nil || len(days) != 1 || exports == 0 {
+		t.Fatalf("dirty days %v after %d exports, %v", days, exports, err)
+	}
+}
+
+// TestUnprocessed: what a batch left undone is done.
+func TestUnprocessed(t *testing.T) {
+	url := peers.DynamoDB(t)
+	db := connect(t, url, func(c *awsapi.Config) {
+		c.HTTPClient = httpFunc(func(r *http.Request) (*http.Response, error) {
+			_, action, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				return nil, err
+			}
+			var asked map[string]json.RawMessage
+			if err := json.Unmarshal(body, &asked); err != nil {
+				return nil, err
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+			send := func() (*http.Response, error) { return http.DefaultTransport.RoundTrip(r) }
+			if action == "BatchWriteItem" && rand.IntN(2) == 0 {
+				return unprocessed(action, send, asked)
+			}
+			return send()
+		})
+	})
+	s := dynamo.Open(db, table(t, db), dynamo.Options{})
+	var files []store.FileState
+	for i := range 60 {
+		files = append(files, store.FileState{Path: fmt.Sprint("f", i)})
+	}
+	if err := s.FileDone(t.Context(), "j", files); err != nil {
+		t.Fatal(err)
+	}
+	got, err := s.Job(t.Context(), "j")
+	if err != nil || len(got) != 60 {
+		t.Fatalf("%d files, %v", len(got), err)
+	}
+}
+
+type httpFunc func(*http.Request) (*http.Response, error)
+
+func (f httpFunc) Do(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestThrottledForGood ends when the context does, and says of what.
+func TestThrottledForGood(t *testing.T) {
+	db, tr := troubled(t, peers.DynamoDB(t))
+	name := table(t, db)
+	s := dynamo.Open(db, name, dynamo.Options{})
+	if _, err := s.Meta(t.Context(), "k"); err != nil {
+		t.Fatal(err)
+	}
+	tr.set(func(string, int, func() (*http.Response, error)) (*http.Response, error) {
+		return refuse("ProvisionedThroughputExceededException", "slow down"), nil
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	err := s.SetMeta(ctx, "k", "v")
+	tr.set(nil)
+	if err == nil || !errors.Is(err, context.DeadlineExceeded) && !(errors.Is(err, awsapi.ErrThrottled) && strings.Contains(err.Error(), name)) {
+		t.Fatalf("got %v", err)
+	}
+}
+
+// TestErrorsSayWhatToDo: the table's own troubles, each a sentence.
+func TestErrorsSayWhatToDo(t *testing.T) {
+	url := peers.DynamoDB(t)
+	db := connect(t, url)
+	name := table(t, db)
+	ctx := t.Context()
+	wants := func(what string, err error, words ...string) {
+		t.Helper()
+		if err == nil {
+			t.Fatalf("%s: no error", what)
+		}
+		for _, w := range words {
+			if !strings.Contains(err.Error(), w) {
+				t.Errorf("%s: %q lacks %q", what, err, w)
+			}
+		}
+	}
+	_, err := dynamo.Open(db, "absent", dynamo.Options{}).Meta(ctx, "k")
+	wants("no table", err, "table absent", "not found", "eu-west-1", "region")
+	wants("no table, checked", dynamo.Open(db, "absent", dynamo.Options{}).Check(ctx), "table absent", "not found")
+
+	for code, words := range map[string][]string{
+		"AccessDeniedException":       {"dynamodb:BatchGetItem", "table " + name, "permit"},
+		"ExpiredTokenException":       {"credentials expired", "get new ones"},
+		"UnrecognizedClientException": {"access key", "aws_region"},
+	} {
+		refused, tr := troubled(t, url)
+		tr.set(func(string, int, func() (*http.Response, error)) (*http.Response, error) {
+			return refuse(code, "no"), nil
+		})
+		_, err := dynamo.Open(refused, name, dynamo.Options{}).Meta(ctx, "k")
+		wants(code, err, words...)
+	}
+	if err := dynamo.Open(db, name, dynamo.Options{Keep: time.Hour}).Check(ctx); err != nil {
+		t.Fatal(err)
+	}
+	wants("made twice", dynamo.Create(ctx, db, name, dynamo.TableOptions{}), name)
+	if err := dynamo.MakeNewer(ctx, db, name); err != nil {
+		t.Fatal(err)
+	}
+	_, err = dynamo.Open(db, name, dynamo.Options{}).Meta(ctx, "k")
+	wants("newer", err, "update it", name)
+	if !errors.Is(err, store.ErrNewer) {
+		t.Errorf("%v", err)
+	}
+	bare := name + "-bare"
+	if err := dynamo.CreateBare(ctx, db, bare); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { deleteTable(t, db, bare) })
+	s := dynamo.Open(db, bare, dynamo.Options{})
+	wants("no index", s.Check(ctx), bare, "no index principal", "update the stack")
+	for _, err := range s.ByName(ctx, "CreateUser", 0, 1) {
+		wants("no index, asked", err, bare, "no index name", "update the stack")
+	}
+}
+
+// TestLostLease: who lost a lease changes nothing that the lease guards.
+func TestLostLease(t *testing.T) {
+	db := connect(t, peers.DynamoDB(t))
+	now := clockAt()
+	s := dynamo.Open(db, table(t, db), dynamo.Options{Now: func() time.Time { return now }})
+	ctx := t.Context()
+	first, err := s.Acquire(ctx, "lake", "one", time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	guarded := first.(store.Guard).Guard(ctx)
+	if err := s.MarkDirty(ctx, []event.Date{5}); err != nil {
+		t.Fatal(err)
+	}
+	days, err := s.DirtyDays(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.DayExported(guarded, 0, store.LakeDay{Date: 5, Events: 1}); err != nil {
+		t.Fatal(err)
+	}
+	now = now.Add(time.Hour)
+	second, err := s.Acquire(ctx, "lake", "two", time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, err := range map[string]error{
+		"export": s.DayExported(guarded, days[0].Mark, store.LakeDay{Date: 5, Events: 9}),
+		"drop":   s.DropLakeDays(guarded, []event.Date{5}),
+	} {
+		if !errors.Is(err, store.ErrLeaseLost) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if lake, err := s.LakeDays(ctx); err != nil || len(lake) != 1 || lake[0].Events != 1 {
+		t.Errorf("lake days %v, %v", lake, err)
+	}
+	if err := s.DayExported(second.(store.Guard).Guard(ctx), days[0].Mark, store.LakeDay{Date: 5, Events: 2}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestIndexesAndPresence: events are found by who acted, by name, and by the days on
+// which a key, an address, an account or a target was seen.
+func TestIndexesAndPresence(t *testing.T) {
+	db := connect(t, peers.DynamoDB(t))
+	s := dynamo.Open(db, table(t, db), dynamo.Options{Now: clockAt, Keep: 7 * 24 * time.Hour})
+	ctx := t.Context()
+	const day = 86_400_000
+	at := clockAt().UnixMilli() - 3*day
+	var events []event.Event
+	for i := range 500 {
+		e := event.Event{EventID: fmt.Sprintf("id-%03d", i), AccountID: "1", EventTime: at + int64(i%3)*day + int64(i), EventVersion: "1.08", RecordHash: int64(i),
+			EventName: []string{"CreateUser", "DeleteUser"}[i%2], UserName: []string{"alice", "bob", "carol"}[i%3], SourceIP: fmt.Sprint("192.0.2.", i%3), TargetName: "t"}
+		if i%3 == 1 {
+			e.AccessKeyID = "AKIAX"
+		}
+		events = append(events, e)
+	}
+	if err := s.Put(ctx, events, nil); err != nil {
+		t.Fatal(err)
+	}
+	want := func(match func(*event.Event) bool) (list []event.Event) {
+		for i := range events {
+			if match(&events[i]) {
+				list = append(list, events[i])
+			}
+		}
+		slices.SortFunc(list, func(a, b event.Event) int { return int(b.EventTime - a.EventTime) })
+		return list
+	}
+	same := func(what string, seq func(func(event.Event, error) bool), want []event.Event) {
+		t.Helper()
+		var got []event.Event
+		for e, err := range seq {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, e)
+		}
+		if !slices.EqualFunc(got, want, func(a, b event.Event) bool { return a == b }) {
+			t.Errorf("%s: %d events, want %d", what, len(got), len(want))
+		}
+	}
+	far := at + 30*day
+	same("alice", s.ByPrincipal(ctx, "alice", 0, far), want(func(e *event.Event) bool { return e.UserName == "alice" }))
+	same("name", s.ByName(ctx, "DeleteUser", at+day, at+2*day), want(func(e *event.Event) bool {
+		return e.EventName == "DeleteUser" && e.EventTime >= at+day && e.EventTime < at+2*day
+	}))
+	same("nobody", s.ByPrincipal(ctx, "nobody", 0, far), nil)
+	first := event.DateOf(at)
+	for _, c := range []struct {
+		kind  int
+		value string
+		want  []event.Date
+	}{
+		{dynamo.SeenKey, "AKIAX", []event.Date{first + 1}}, {dynamo.SeenAddress, "192.0.2.2", []event.Date{first + 2}},
+		{dynamo.SeenAccount, "1", []event.Date{first, first + 1, first + 2}}, {dynamo.SeenTarget, "t", []event.Date{first, first + 1, first + 2}},
+		{dynamo.SeenTarget, "u", nil},
+	} {
+		got, err := s.Seen(ctx, c.kind, c.value, first-40, first+40)
+		if err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("seen %d %s: %v, %v, want %v", c.kind, c.value, got, err, c.want)
+		}
+	}
+	// A day that is gone is not found, though DynamoDB hasn't deleted its items.
+	if err := s.DropLakeDays(ctx, []event.Date{first}); err != nil {
+		t.Fatal(err)
+	}
+	same("alice, whose day is gone", s.ByPrincipal(ctx, "alice", 0, far), nil)
+}
+
+// TestManyRouted: an Enqueue of more alerts than a transaction holds is all or
+// nothing, and one that died in the middle is no more.
+func TestManyRouted(t *testing.T) {
+	url := peers.DynamoDB(t)
+	db, tr := troubled(t, url)
+	name := table(t, db)
+	s := dynamo.Open(db, name, dynamo.Options{Now: clockAt})
+	ctx := t.Context()
+	if err := storetest.DoWork(ctx, s, 1); err != nil {
+		t.Fatal(err)
+	}
+	ids := alerts(t, s, 260)
+	at := clockAt()
+	m := []store.Message{{ID: "m", Channel: "c", Created: at, Due: at}}
+	errKilled := errors.New("killed")
+	killed, kill := context.WithCancelCause(ctx)
+	transactions := 0
+	tr.set(func(action string, _ int, send func() (*http.Response, error)) (*http.Response, error) {
+		if action == "TransactWriteItems" {
+			if transactions++; transactions > 2 {
+				kill(errKilled)
+				return nil, errKilled
+			}
+		}
+		return send()
+	})
+	if done, err := s.Enqueue(killed, m, ids); done || !errors.Is(err, errKilled) {
+		t.Fatal(done, err)
+	}
+	tr.set(nil)
+	if got, err := s.Messages(ctx, store.MessageFilter{}); err != nil || len(got) != 0 {
+		t.Fatalf("%d messages, %v", len(got), err)
+	}
+	dynamo.Later(t, 20*time.Minute)
+	if got := unrouted(t, s); len(got) < len(ids) {
+		t.Fatalf("%d alerts are to be routed, want %d", len(got), len(ids))
+	}
+	for range 2 {
+		done, err := s.Enqueue(ctx, m, ids)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if left := unrouted(t, s); slices.ContainsFunc(left, func(id string) bool { return slices.Contains(ids, id) }) {
+			t.Fatalf("done %v: still to be routed", done)
+		}
+	}
+	if got, err := s.Messages(ctx, store.MessageFilter{}); err != nil || len(got) != 1 {
+		t.Fatalf("%d messages, %v", len(got), err)
+	}
+}
+
+// TestDeadWriter: what a killed writer left is dirty, is exported while nobody can
+// tell whether it is dead, and becomes clean with the second export after that.
+func TestDeadWriter(t *testing.T) {
+	db, tr := troubled(t, peers.DynamoDB(t))
+	s := dynamo.Open(db, table(t, db), dynamo.Options{})
+	ctx := t.Context()
+	e := event.Event{EventID: "a", AccountID: "1", EventTime: 20_700 * 86_400_000, EventVersion: "1.08", RecordHash: 1}
+	errKilled := errors.New("killed")
+	killed, kill := context.WithCancelCause(ctx)
+	updates := 0
+	tr.set(func(action string, _ int, send func() (*http.Response, error)) (*http.Response, error) {
+		if action == "UpdateItem" {
+			if updates++; updates == 2 { // the first signs up, the second off
+				kill(errKilled)
+				return nil, errKilled
+			}
+		}
+		return send()
+	})
+	if err := s.Put(killed, []event.Event{e}, nil); !errors.Is(err, errKilled) {
+		t.Fatal(err)
+	}
+	tr.set(nil)
+	export := func() (dirty bool) {
+		t.Helper()
+		days, err := s.DirtyDays(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range days {
+			if err := s.DayExported(ctx, d.Mark, store.LakeDay{Date: d.Date}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return len(days) > 0
+	}
+	for i, want := range []bool{true, true} {
+		if got := export(); got != want {
+			t.Fatalf("export %d: dirty %v", i, got)
+		}
+	}
+	dynamo.Later(t, 20*time.Minute)
+	for i, want := range []bool{true, true, false} {
+		if got := export(); got != want {
+			t.Fatalf("export %d after its time: dirty %v", i, got)
+		}
+	}
+	if c, err := s.Counts(ctx); err != nil || c.HotEvents != 1 {
+		t.Fatalf("%+v, %v", c, err)
+	}
+}
+
+// alerts records alerts and returns their ids.
+func alerts(t *testing.T, s store.Store, n int) (ids []string) {
+	t.Helper()
+	f := rule.Fact{Rule: "r", Group: "many", AccountID: "1", EventID: "e", EventTime: 1}
+	if _, err := s.Record(t.Context(), store.Findings{Facts: []rule.Fact{f}}, func(facts []rule.Fact) []rule.Alert {
+		var list []rule.Alert
+		for i := 0; i < n && facts[0].Group == "many"; i++ {
+			list = append(list, rule.Alert{ID: fmt.Sprintf("%016x", i), Rule: "r", EventTime: 1})
+		}
+		return list
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		ids = append(ids, fmt.Sprintf("%016x", i))
+	}
+	return ids
+}
+
+func unrouted(t *testing.T, s store.Store) (ids []string) {
+	t.Helper()
+	for a, err := range s.Unrouted(t.Context()) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, a.ID)
+	}
+	return ids
+}
