@@ -58,6 +58,7 @@ var allowed = map[string][]string{
 	// The suites that implementations are held to.
 	"internal/store/storetest":      {"internal/coverage", "internal/event", "internal/fault", "internal/lineage", "internal/rule", "internal/store"},
 	"internal/function/runtimetest": {},
+	"internal/awsapi/callstest":     {"internal/awsapi"}, // the calls that are made in AWS
 	"internal/lake/laketest":        {"internal/event", "internal/fault", "internal/lake"},
 	"internal/query/querytest":      {"internal/event", "internal/filter", "internal/lake", "internal/lineage", "internal/query", "internal/simulate", "internal/store"},
 	"internal/peers":                {"internal/query"}, // real servers for integration tests

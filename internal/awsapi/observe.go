@@ -15,11 +15,13 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// Call is a request as IAM sees it.
+// Call is a request as IAM sees it: a permission that it needs.
 type Call struct {
-	Action   string // such as cloudtrail:LookupEvents
-	Region   string
-	Resource string // ARN or name; empty when none is known
+	Action string // such as cloudtrail:LookupEvents
+	Region string
+	// Resource is an ARN, with * for an account that isn't known, or a name; empty when
+	// none is known.
+	Resource string
 }
 
 // seen is what the last response to a request told besides its body.
@@ -66,7 +68,10 @@ func observe(record func(Call)) func(*middleware.Stack) error {
 		) {
 			if record != nil {
 				resource, _ := ctx.Value(resourceKey{}).(string)
-				record(Call{Action: actionOf(awsmiddleware.GetServiceID(ctx), awsmiddleware.GetOperationName(ctx)), Region: awsmiddleware.GetRegion(ctx), Resource: resource})
+				for _, c := range callsOf(awsmiddleware.GetServiceID(ctx), awsmiddleware.GetOperationName(ctx), awsmiddleware.GetRegion(ctx), resource,
+					middleware.GetStackValue(ctx, inputKey{})) {
+					record(c)
+				}
 			}
 			out, meta, err := next.HandleDeserialize(ctx, in)
 			s, _ := ctx.Value(seenKey{}).(*sight)
@@ -93,6 +98,11 @@ func observe(record func(Call)) func(*middleware.Stack) error {
 			}
 			return out, meta, err
 		})
+		if record != nil {
+			if err := remember(stack); err != nil {
+				return err
+			}
+		}
 		return stack.Deserialize.Add(look, middleware.After)
 	}
 }
@@ -112,10 +122,10 @@ func isForeign(h http.Header) bool {
 }
 
 // prefixes are the services whose name in IAM isn't their id in lower case.
-var prefixes = map[string]string{"SSO Admin": "sso", "SSO OIDC": "sso-oauth", "CloudWatch Logs": "logs"}
+var prefixes = map[string]string{"SSO Admin": "sso", "SSO OIDC": "sso-oauth", "CloudWatch Logs": "logs", "EventBridge": "events"}
 
 // actionOf is the permission that an operation needs (Service Authorization
-// Reference); some have other names than their operations.
+// Reference). Some have other names than their operations.
 func actionOf(service, operation string) string {
 	switch service + "." + operation {
 	case "S3.ListObjectsV2", "S3.HeadBucket":
@@ -128,6 +138,8 @@ func actionOf(service, operation string) string {
 		return "s3:ListBucketVersions"
 	case "S3.DeleteObjects": // with the versions' ids
 		return "s3:DeleteObjectVersion"
+	case "S3.CreateMultipartUpload", "S3.UploadPart", "S3.CompleteMultipartUpload":
+		return "s3:PutObject"
 	case "Lambda.Invoke":
 		return "lambda:InvokeFunction"
 	}

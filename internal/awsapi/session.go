@@ -50,8 +50,8 @@ type Config struct {
 	Alone bool
 	// HTTPClient replaces the SDK's; nil: one without limits on connections.
 	HTTPClient aws.HTTPClient
-	// Record, when set, is told of every request before it is sent, from many
-	// goroutines.
+	// Record, when set, is told of every permission that a request needs before the
+	// request is sent, from many goroutines.
 	Record func(Call)
 	// UserAgent is appended to the SDK's, such as "iamtrack/1.2".
 	UserAgent string

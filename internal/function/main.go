@@ -48,7 +48,7 @@ func Main(version string) {
 	var fs *Functions
 	lambda.Start(func(ctx context.Context, payload json.RawMessage) (any, error) {
 		if fs == nil {
-			opened, err := Open(ctx, env, version, os.LookupEnv, os.Stdout)
+			opened, err := Open(ctx, env, version, os.LookupEnv, os.Stdout, nil)
 			if err != nil {
 				NewLog(os.Stdout, slog.LevelInfo).ErrorContext(ctx, env.Handler+" could not start", slog.String("error", err.Error()))
 				return nil, err
@@ -65,13 +65,14 @@ func Settings(lookup func(string) (string, bool)) (config.Config, error) {
 	return config.Load(config.Input{Flags: map[string]string{"data-dir": os.TempDir()}, LookupEnv: lookup})
 }
 
-// Open opens what the functions of a stack work on, as the environment says.
-func Open(ctx context.Context, env Environment, version string, lookup func(string) (string, bool), log io.Writer) (*Functions, error) {
+// Open opens what the functions of a stack work on, as the environment says. record,
+// when it isn't nil, is told of each call to AWS.
+func Open(ctx context.Context, env Environment, version string, lookup func(string) (string, bool), log io.Writer, record func(awsapi.Call)) (*Functions, error) {
 	cfg, err := Settings(lookup)
 	if err != nil {
 		return nil, err
 	}
-	session, err := app.OpenAWS(ctx, cfg, version, nil)
+	session, err := app.OpenAWS(ctx, cfg, version, record)
 	if err != nil {
 		return nil, err
 	}

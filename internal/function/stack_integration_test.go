@@ -48,11 +48,12 @@ type deployed struct {
 	lake    *lake.Lake
 	moto    string
 	queue   string
+	topic   string
 }
 
 const account = "111122223333" // the simulated organization's management account
 
-func deploy(t *testing.T, events int) *deployed {
+func deploy(t *testing.T, events int, change ...func(*simulate.Config, *server.Options)) *deployed {
 	t.Helper()
 	d := &deployed{t: t, program: filepath.Join(t.TempDir(), "bootstrap")}
 	build := exec.Command("go", "build", "-tags", "lambda.norpc", "-o", d.program, "github.com/iamtrack/iamtrack/cmd/bootstrap")
@@ -62,10 +63,15 @@ func deploy(t *testing.T, events int) *deployed {
 	}
 	end := time.Now().UTC().Truncate(time.Hour)
 	var err error
-	if d.sim, err = simulate.New(simulate.Config{Seed: 5, Start: end.AddDate(0, 0, -12), End: end, Events: events}); err != nil {
+	c, o := simulate.Config{Seed: 5, Start: end.AddDate(0, 0, -12), End: end, Events: events}, server.Options{Rate: 25, Faults: server.Faults{Latency: 20 * time.Millisecond}}
+	for _, f := range change {
+		f(&c, &o)
+	}
+	if d.sim, err = simulate.New(c); err != nil {
 		t.Fatal(err)
 	}
-	if d.aws, err = server.New(server.Options{World: d.sim, Rate: 25, Faults: server.Faults{Latency: 20 * time.Millisecond}}); err != nil {
+	o.World = d.sim
+	if d.aws, err = server.New(o); err != nil {
 		t.Fatal(err)
 	}
 	sim := httptest.NewServer(d.aws)
@@ -74,7 +80,7 @@ func deploy(t *testing.T, events int) *deployed {
 	d.moto = peers.Moto(t)
 	const bucket, table = "lake-of-the-stack", "events-of-the-stack"
 	peers.S3Bucket(t, s3, bucket, true)
-	topic := d.subscribe()
+	d.topic = d.subscribe()
 
 	for name, value := range map[string]string{
 		"AWS_ACCESS_KEY_ID": peers.AccessKeyID, "AWS_SECRET_ACCESS_KEY": peers.SecretAccessKey, "AWS_REGION": peers.Region,
@@ -82,7 +88,7 @@ func deploy(t *testing.T, events int) *deployed {
 		"AWS_EC2_METADATA_DISABLED": "true", "AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
 		"IAMTRACK_TABLE": table, "IAMTRACK_BUCKET": bucket, "IAMTRACK_STACK": "prod", "IAMTRACK_REQUEST_RATE": "25",
 		"IAMTRACK_ALERT_HORIZON": "90d",
-		"IAMTRACK_CHANNELS":      fmt.Sprintf(`[{name: topic, type: sns, topic_arn: %q}]`, topic),
+		"IAMTRACK_CHANNELS":      fmt.Sprintf(`[{name: topic, type: sns, topic_arn: %q}]`, d.topic),
 	} {
 		d.env = append(d.env, name+"="+value)
 		t.Setenv(name, value)

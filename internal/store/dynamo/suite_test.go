@@ -6,11 +6,13 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"regexp"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/iamtrack/iamtrack/internal/awsapi"
+	"github.com/iamtrack/iamtrack/internal/awsapi/callstest"
 	"github.com/iamtrack/iamtrack/internal/peers"
 	"github.com/iamtrack/iamtrack/internal/store"
 	"github.com/iamtrack/iamtrack/internal/store/dynamo"
@@ -45,15 +47,17 @@ func table(tb testing.TB, db *awsapi.DynamoDB) string {
 }
 
 func opening(db *awsapi.DynamoDB) storetest.Open {
-	return func(tb testing.TB, now func() time.Time) store.Store {
-		s := dynamo.Open(db, table(tb, db), dynamo.Options{Now: now})
-		tb.Cleanup(func() {
-			if err := s.Close(); err != nil {
-				tb.Error(err)
-			}
-		})
-		return s
-	}
+	return func(tb testing.TB, now func() time.Time) store.Store { return openTable(tb, db, table(tb, db), now) }
+}
+
+func openTable(tb testing.TB, db *awsapi.DynamoDB, name string, now func() time.Time) store.Store {
+	s := dynamo.Open(db, name, dynamo.Options{Now: now})
+	tb.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			tb.Error(err)
+		}
+	})
+	return s
 }
 
 // rapidChecks bounds how many random cases are tried: each makes tables.
@@ -66,10 +70,37 @@ func rapidChecks(t *testing.T, n string) {
 	t.Cleanup(func() { _ = flag.Set("rapid.checks", old) }) // it was that before
 }
 
+// The suite also finds what the store asks for: no more and no less than the list says.
 func TestConformance(t *testing.T) {
 	rapidChecks(t, "15")
-	storetest.Run(t, opening(connect(t, peers.DynamoDB(t))))
+	url := peers.DynamoDB(t)
+	var calls callstest.Recorder
+	admin := connect(t, url)
+	db := connect(t, url, func(c *awsapi.Config) {
+		record := calls.As(callstest.Store)
+		c.Record = func(call awsapi.Call) {
+			call.Resource = anyTable.ReplaceAllString(call.Resource, "table")
+			record(call)
+		}
+	})
+	t.Run("suite", func(t *testing.T) {
+		storetest.Run(t, func(tb testing.TB, now func() time.Time) store.Store {
+			return openTable(tb, db, table(tb, admin), now)
+		})
+	})
+	// And what only who holds a lease does.
+	s := openTable(t, db, table(t, admin), time.Now)
+	lease, err := s.Acquire(t.Context(), "lake", "one", time.Minute)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.DayExported(lease.(store.Guard).Guard(t.Context()), 0, store.LakeDay{Date: 5, Events: 1}); err != nil {
+		t.Fatal(err)
+	}
+	calls.Check(t, callstest.Store)
 }
+
+var anyTable = regexp.MustCompile(`^arn:aws:dynamodb:eu-west-1:\*:table/iamtrack-\d+`)
 
 func TestAgreesWithMem(t *testing.T) {
 	rapidChecks(t, "40")
