@@ -43,13 +43,13 @@ const OutputVersion = "TemplateVersion"
 
 // codeLine is where Template says where the program is: the folder that `make lambda`
 // fills.
-const codeLine = "    CodeUri: ../dist/lambda/\n"
+const codeLine = "      CodeUri: ../dist/lambda/\n"
 
 // Packaged is Template with the functions' program in a bucket, as a zip file that has
 // the executable `bootstrap`. CloudFormation makes a stack of it without the tools of
 // AWS SAM.
 func Packaged(bucket, key string) string {
-	return strings.Replace(Template, codeLine, fmt.Sprintf("    CodeUri: {Bucket: %s, Key: %s}\n", strconv.Quote(bucket), strconv.Quote(key)), 1)
+	return strings.ReplaceAll(Template, codeLine, fmt.Sprintf("      CodeUri: {Bucket: %s, Key: %s}\n", strconv.Quote(bucket), strconv.Quote(key)))
 }
 
 // Parameter is a parameter of a template.
