@@ -13,6 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/iamtrack/iamtrack/deploy"
+	"github.com/iamtrack/iamtrack/internal/awsapi/callstest"
+	"github.com/iamtrack/iamtrack/internal/function"
 	"github.com/iamtrack/iamtrack/internal/query"
 )
 
@@ -84,6 +86,91 @@ func queries(t *testing.T) string {
 	return b.String()
 }
 
+// grant is a statement of a role that is made of what a function asks for.
+type grant struct {
+	sid       string
+	when      string // the condition of the stack; "": always
+	resources []string
+}
+
+// grants says for the resources of package callstest what they are in the template.
+var grants = map[string]grant{
+	"table":     {sid: "UseTable", resources: []string{"!GetAtt Table.Arn"}},
+	"bucket":    {sid: "ListBucket", when: "Analytics", resources: []string{"!GetAtt Bucket.Arn"}},
+	"topic":     {sid: "SendAlerts", resources: []string{"!Ref Topic"}},
+	"parameter": {sid: "ReadChannelParameters", when: "AlertsWithParameters", resources: []string{"!Ref ChannelParameters"}},
+	"secret":    {sid: "ReadChannelSecrets", when: "AlertsWithSecrets", resources: []string{"!Ref ChannelSecrets"}},
+	"role":      {sid: "AssumeRoles", when: "WholeOrganization", resources: []string{"!Sub arn:${AWS::Partition}:iam::*:role/${OrganizationRole}"}},
+	"*":         {sid: "ReadEventHistory", resources: []string{"'*'"}},
+}
+
+// grantOf is the statement that permits a call.
+func grantOf(t *testing.T, l callstest.Line) grant {
+	if g, ok := grants[l.Resource]; ok {
+		if l.Action == "organizations:ListAccounts" {
+			g.sid, g.when = "ListAccounts", "WholeOrganization"
+		}
+		return g
+	}
+	_, operation, _ := strings.Cut(l.Action, ":")
+	if object, ok := strings.CutPrefix(l.Resource, "bucket/"); ok {
+		return grant{sid: operation + "s", when: "Analytics", resources: []string{"!Sub '${Bucket.Arn}/" + object + "'"}}
+	}
+	if index, ok := strings.CutPrefix(l.Resource, "table/index/"); ok {
+		return grant{sid: operation + "Indexes", resources: []string{"!Sub '${Table.Arn}/index/" + index + "'"}}
+	}
+	t.Fatalf("the template has nothing for %v", l)
+	return grant{}
+}
+
+// permissions are the statements of a function's role.
+func permissions(t *testing.T, name string) string {
+	type statement struct {
+		grant
+		actions []string
+	}
+	all := map[string]*statement{}
+	for _, l := range callstest.Needs(name) {
+		g := grantOf(t, l)
+		if name == function.Exporter && g.when == "Analytics" { // without it there is no exporter
+			g.when = ""
+		}
+		s := all[g.sid]
+		if s == nil {
+			s = &statement{grant: grant{sid: g.sid, when: g.when}}
+			all[g.sid] = s
+		}
+		s.actions, s.resources = append(s.actions, l.Action), append(s.resources, g.resources...)
+	}
+	var b strings.Builder
+	for _, sid := range slices.Sorted(maps.Keys(all)) {
+		s := all[sid]
+		indent := "              "
+		if s.when != "" {
+			fmt.Fprintf(&b, "%s- !If\n%s  - %s\n", indent, indent, s.when)
+			indent += "  "
+		}
+		fmt.Fprintf(&b, "%s- Sid: %s\n%s  Effect: Allow\n", indent, s.sid, indent)
+		list := func(key string, values []string) {
+			slices.Sort(values)
+			if values = slices.Compact(values); len(values) == 1 {
+				fmt.Fprintf(&b, "%s  %s: %s\n", indent, key, values[0])
+				return
+			}
+			fmt.Fprintf(&b, "%s  %s:\n", indent, key)
+			for _, v := range values {
+				fmt.Fprintf(&b, "%s    - %s\n", indent, v)
+			}
+		}
+		list("Action", s.actions)
+		list("Resource", s.resources)
+		if s.when != "" {
+			fmt.Fprintf(&b, "%s- !Ref AWS::NoValue\n", indent)
+		}
+	}
+	return b.String()
+}
+
 // replace puts text between the marks of a part.
 func replace(t *testing.T, template, part, text string) string {
 	t.Helper()
@@ -96,10 +183,13 @@ func replace(t *testing.T, template, part, text string) string {
 }
 
 // What the program decides is in the template as the program decides it: the lake's
-// tables, the query packs.
+// tables, the query packs, what each function may do.
 func TestGenerated(t *testing.T) {
 	want := replace(t, deploy.Template, "tables", tables())
 	want = replace(t, want, "queries", queries(t))
+	for _, name := range function.Names() {
+		want = replace(t, want, "permissions "+name, permissions(t, name))
+	}
 	if want == deploy.Template {
 		return
 	}

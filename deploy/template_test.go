@@ -15,6 +15,7 @@ import (
 
 	"github.com/iamtrack/iamtrack/deploy"
 	"github.com/iamtrack/iamtrack/internal/app"
+	"github.com/iamtrack/iamtrack/internal/awsapi/callstest"
 	"github.com/iamtrack/iamtrack/internal/config"
 	"github.com/iamtrack/iamtrack/internal/coverage"
 	"github.com/iamtrack/iamtrack/internal/function"
@@ -475,6 +476,76 @@ func TestEachParameterCounts(t *testing.T) {
 	for name := range others {
 		if _, ok := have[name]; !ok {
 			t.Errorf("there is no parameter %s", name)
+		}
+	}
+}
+
+// notAsked are permissions that no call of the program needs: AWS asks for them in the
+// role's name.
+var notAsked = map[string]string{
+	"logs:CreateLogStream": "AWS Lambda writes the log",
+	"logs:PutLogEvents":    "AWS Lambda writes the log",
+	"sqs:SendMessage":      "AWS Lambda keeps events that the function could not take",
+	"kms:Decrypt":          "table, bucket, topic and queue are encrypted with the customer's key",
+	"kms:DescribeKey":      "as above",
+	"kms:GenerateDataKey":  "as above",
+}
+
+// Each call that a function makes is permitted by its role, on that resource, and
+// nothing else is: an action on everything only where AWS knows no resource.
+func TestPermissions(t *testing.T) {
+	s := everything(t, nil)
+	names := strings.NewReplacer("<Table.Arn>", "table", "<Bucket.Arn>", "bucket", topicARN, "topic",
+		s.values["ChannelParameters"].([]any)[0].(string), "parameter", s.values["ChannelSecrets"].([]any)[0].(string), "secret",
+		"arn:aws:iam::*:role/iamtrack-read", "role")
+	for _, name := range function.Names() {
+		resource := strings.ToUpper(name[:1]) + name[1:]
+		if got := s.properties(resource + "Function")["Role"]; got != "<"+resource+"Role.Arn>" {
+			t.Errorf("%s has the role %v", name, got)
+		}
+		needs, has := map[string]bool{}, map[string]bool{}
+		for _, l := range callstest.Needs(name) {
+			needs[l.Action+" "+l.Resource] = true
+		}
+		for _, st := range statements(t, s.properties(resource+"Role")) {
+			for _, a := range st.actions {
+				for _, r := range st.resources {
+					if strings.Contains(a, "*") {
+						t.Errorf("%s: any action of %s", name, a)
+					}
+					if notAsked[a] != "" {
+						if r == "*" {
+							t.Errorf("%s: %s on everything", name, a)
+						}
+						continue
+					}
+					has[a+" "+names.Replace(r)] = true
+				}
+			}
+		}
+		for p := range needs {
+			if !has[p] {
+				t.Errorf("%s is not permitted %s", name, p)
+			}
+		}
+		for p := range has {
+			// One statement has some actions for several resources.
+			if !needs[p] {
+				t.Errorf("%s is permitted %s, which it doesn't ask for", name, p)
+			}
+		}
+		if len(needs) < 5 {
+			t.Errorf("%s: %d calls are known", name, len(needs))
+		}
+	}
+	bare := evaluate(t, deploy.Template, map[string]string{"EnableAnalytics": "false"})
+	for _, name := range []string{"TrackerRole", "RealtimeRole", "NotifierRole"} {
+		for _, st := range statements(t, bare.properties(name)) {
+			for _, a := range st.actions {
+				if service, _, _ := strings.Cut(a, ":"); slices.Contains([]string{"s3", "kms", "sts", "organizations", "ssm", "secretsmanager"}, service) {
+					t.Errorf("%s is permitted %s in a stack that doesn't need it", name, a)
+				}
+			}
 		}
 	}
 }
