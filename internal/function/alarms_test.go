@@ -8,7 +8,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
-	"github.com/iamtrack/iamtrack/deploy"
+	stacktemplate "github.com/iamtrack/iamtrack/deploy"
 	"github.com/iamtrack/iamtrack/internal/function"
 	"github.com/iamtrack/iamtrack/internal/simulate"
 	"github.com/iamtrack/iamtrack/internal/simulate/server"
@@ -24,7 +24,7 @@ type alarm struct {
 // alarms reads them from the template, with the defaults of its parameters.
 func alarms(t *testing.T) map[string]*alarm {
 	t.Helper()
-	list, err := deploy.Parameters(deploy.Template)
+	list, err := stacktemplate.Parameters(stacktemplate.Template)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func alarms(t *testing.T) map[string]*alarm {
 			Properties yaml.Node `yaml:"Properties"`
 		} `yaml:"Resources"`
 	}
-	if err := yaml.Unmarshal([]byte(deploy.Template), &doc); err != nil {
+	if err := yaml.Unmarshal([]byte(stacktemplate.Template), &doc); err != nil {
 		t.Fatal(err)
 	}
 	found := map[string]*alarm{}
