@@ -52,7 +52,7 @@ var allowed = map[string][]string{
 	"deploy":            {},                                                                                                                                                                        // the stack's templates
 	"cmd/bootstrap":     {"internal/function"},
 	"cmd/iamtrack":      {"internal/cli"},
-	"bench":             {"internal/query", "internal/query/duckdb", "internal/simulate", "internal/simulate/server"},
+	"bench":             {"internal/query", "internal/query/duckdb", "internal/simulate", "internal/simulate/server", "internal/function/runtimetest"},
 	// The simulated account on the wire.
 	"internal/simulate/server": {"internal/simulate"},
 	// The suites that implementations are held to.

@@ -6,6 +6,7 @@ package runtimetest
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -32,6 +33,8 @@ type Function struct {
 	Handler string
 	// Timeout is the function's time limit; 0: a minute.
 	Timeout time.Duration
+	// Memory is what the function is told to have, in MB; 0: 512. Nobody holds it to that.
+	Memory int
 
 	instance *instance
 	n        int
@@ -52,6 +55,10 @@ type Result struct {
 	// Start is what the instance's start took in processor time, up to its asking
 	// for the first invocation; 0 unless Cold.
 	Start time.Duration
+	// Asked is how long the start took by the clock.
+	Asked time.Duration
+	// Processor is the processor time of the instance since its start.
+	Processor time.Duration
 	// Peak is the instance's peak of resident memory in bytes, since its start.
 	Peak int64
 }
@@ -92,6 +99,7 @@ func (f *Function) Invoke(payload []byte) (Result, error) {
 		timeout = time.Minute
 	}
 	var r Result
+	begun := time.Now()
 	if f.instance == nil {
 		r.Cold = true
 		if err := f.start(); err != nil {
@@ -106,7 +114,7 @@ func (f *Function) Invoke(payload []byte) (Result, error) {
 		f.Stop()
 	}
 	if r.Cold {
-		r.Start = i.processorTime()
+		r.Start, r.Asked = i.processorTime(), time.Since(begun)
 	}
 	f.n++
 	inv := &invocation{id: fmt.Sprintf("invocation-%d", f.n), payload: payload, deadline: time.Now().Add(timeout), answer: make(chan answer, 1)}
@@ -126,7 +134,7 @@ func (f *Function) Invoke(payload []byte) (Result, error) {
 		a.failed = "Runtime exited before it asked for an invocation"
 	}
 	r.Took, r.Payload, r.Failed = time.Since(started), a.payload, a.failed
-	r.Peak = i.peak()
+	r.Peak, r.Processor = i.peak(), i.processorTime()
 	r.Log = i.log.take()
 	i.mu.Lock()
 	if i.initErr != "" {
@@ -187,7 +195,7 @@ func (f *Function) start() error {
 	go func() { _ = i.server.Serve(l) }()
 	i.cmd = exec.Command(f.Program, f.Args...) //nolint:gosec // the test's own program
 	i.cmd.Env = append(append([]string{}, f.Env...), "AWS_LAMBDA_RUNTIME_API="+l.Addr().String(), "_HANDLER="+f.Handler,
-		"AWS_LAMBDA_FUNCTION_NAME="+f.Handler, "AWS_LAMBDA_FUNCTION_VERSION=$LATEST", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE=512",
+		"AWS_LAMBDA_FUNCTION_NAME="+f.Handler, "AWS_LAMBDA_FUNCTION_VERSION=$LATEST", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE="+strconv.Itoa(cmp.Or(f.Memory, 512)),
 		"LAMBDA_TASK_ROOT=/var/task", "AWS_EXECUTION_ENV=AWS_Lambda_provided.al2023")
 	i.cmd.Stdout, i.cmd.Stderr = &i.log, &i.log
 	if err := i.cmd.Start(); err != nil {

@@ -158,6 +158,7 @@ func TestRefusals(t *testing.T) {
 	}
 	read := func() error { _, err := b.Open(ctx, "a"); return err }
 	list := func() error { _, err := b.List(ctx, ""); return err }
+	remove := func() error { return b.Delete(ctx, "a") }
 	for _, c := range []struct {
 		status int
 		code   string
@@ -167,10 +168,15 @@ func TestRefusals(t *testing.T) {
 		{403, "AccessDenied", write, "s3:PutObject on arn:aws:s3:::lake-bucket/b"},
 		{403, "AccessDenied", read, "s3:GetObject on arn:aws:s3:::lake-bucket/a"},
 		{403, "AccessDenied", list, "s3:ListBucket on arn:aws:s3:::lake-bucket"},
-		{403, "AccessDenied", func() error { return b.Delete(ctx, "a") }, "s3:DeleteObject on arn:aws:s3:::lake-bucket/a"},
+		{403, "AccessDenied", remove, "s3:DeleteObject on arn:aws:s3:::lake-bucket/a"},
 		{404, "NoSuchBucket", write, "not found"},
 		{404, "NoSuchBucket", read, "not found"},
+		{404, "NoSuchBucket", list, "not found: arn:aws:s3:::lake-bucket"},
+		{404, "NoSuchBucket", remove, "not found"},
 		{400, "ExpiredToken", read, "credentials expired"},
+		{400, "ExpiredToken", write, "credentials expired"},
+		{400, "ExpiredToken", list, "credentials expired"},
+		{400, "ExpiredToken", remove, "credentials expired"},
 	} {
 		refuse(c.status, c.code)
 		err := c.do()

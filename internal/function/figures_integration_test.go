@@ -1,0 +1,70 @@
+//go:build integration
+
+package function_test
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/iamtrack/iamtrack/internal/function"
+	"github.com/iamtrack/iamtrack/internal/function/runtimetest"
+)
+
+// figure is what one kind of invocation takes; `go run ./bench -only functions` reads
+// them from this test's log.
+type figure struct {
+	What        string
+	Memory      int // what the function has, MB
+	Invocations int
+	Records     int     // that came, or rows that were exported
+	Seconds     float64 // by the clock, of all invocations, starts included
+	CPU         float64 // seconds of processor time
+	Peak        int64   // bytes of resident memory
+}
+
+// What functions of the template's sizes take: a first reading, the export of it, a
+// run that finds nothing new in 128 MB, an export with nothing to do.
+func TestFigures(t *testing.T) {
+	d := deploy(t, 60_000)
+	run := func(f figure, handler string, env []string, done func(map[string]any) bool) figure {
+		t.Helper()
+		fn := &runtimetest.Function{Program: d.program, Env: append(d.env, env...), Handler: handler, Timeout: 5 * time.Minute, Memory: f.Memory}
+		defer fn.Stop()
+		for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); {
+			r, err := fn.Invoke([]byte(`{}`))
+			if err != nil || r.Failed != "" {
+				t.Fatalf("%s: %v %s\n%s", f.What, err, r.Failed, r.Log)
+			}
+			var out map[string]any
+			if err := json.Unmarshal(r.Payload, &out); err != nil {
+				t.Fatalf("%s answers %s", f.What, r.Payload)
+			}
+			f.Invocations++
+			records, _ := out["records"].(float64)
+			f.Records += int(records)
+			f.Seconds += r.Took.Seconds() + r.Asked.Seconds()
+			f.CPU, f.Peak = r.Processor.Seconds(), r.Peak
+			if done(out) {
+				text, err := json.Marshal(f)
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Logf("FIGURE %s", text)
+				if f.Peak > int64(f.Memory)<<20 {
+					t.Errorf("%s takes more memory than it has", f.What)
+				}
+				return f
+			}
+		}
+		t.Fatalf("%s doesn't come to an end", f.What)
+		return f
+	}
+	read := run(figure{What: "tracker, a first reading", Memory: 256}, function.Tracker, nil, func(out map[string]any) bool { return out["unfinished"] == false })
+	run(figure{What: "exporter, all of it", Memory: 512, Records: read.Records}, function.Exporter, nil, func(out map[string]any) bool { return out["dirty_days"] == 0. })
+	once := func(map[string]any) bool { return true }
+	// At AWS's own rate.
+	run(figure{What: "tracker, nothing new", Memory: 128}, function.Tracker, []string{"IAMTRACK_REQUEST_RATE=2"}, once)
+	run(figure{What: "exporter, nothing new", Memory: 128}, function.Exporter, nil, once)
+	run(figure{What: "notifier, nothing to send but what waits", Memory: 128}, function.Notifier, nil, once)
+}
