@@ -66,7 +66,8 @@ func OnStack(command string, s Stack, fresh, duckdb bool, o Options) (Document, 
 		bucket := fmt.Sprintf("arn:%s:s3:::%s", s.Partition, s.Bucket)
 		list = append(list,
 			permit("ListLake", []string{bucket}, "s3:ListBucket"),
-			permit("ReadLake", []string{bucket + "/*"}, "s3:GetObject"))
+			// Files that change while they are read are read by their version.
+			permit("ReadLake", []string{bucket + "/*"}, "s3:GetObject", "s3:GetObjectVersion"))
 		if asksAthena {
 			list = append(list, athena(s, arn)...)
 		}

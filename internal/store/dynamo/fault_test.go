@@ -138,27 +138,27 @@ func TestTroubleOnTheWay(t *testing.T) {
 	errReset := fmt.Errorf("read: %w", syscall.ECONNRESET)
 	for name, harm := range map[string]func(string, int, func() (*http.Response, error)) (*http.Response, error){
 		"throttled": func(_ string, n int, send func() (*http.Response, error)) (*http.Response, error) {
-			if n%9 == 3 {
+			if n%47 == 3 {
 				return refuse("ProvisionedThroughputExceededException", "slow down"), nil
 			}
 			return send()
 		},
 		"reset before it took effect": func(_ string, n int, send func() (*http.Response, error)) (*http.Response, error) {
-			if n%11 == 5 {
+			if n%53 == 5 {
 				return nil, errReset
 			}
 			return send()
 		},
 		"no answer though it took effect": func(_ string, n int, send func() (*http.Response, error)) (*http.Response, error) {
 			resp, err := send()
-			if err == nil && n%7 == 2 {
+			if err == nil && n%37 == 2 {
 				return nil, errors.Join(resp.Body.Close(), errReset)
 			}
 			return resp, err
 		},
 		"server errors": func(_ string, n int, send func() (*http.Response, error)) (*http.Response, error) {
 			resp, err := send()
-			if err == nil && n%8 == 1 {
+			if err == nil && n%41 == 1 {
 				_ = resp.Body.Close() // an answer that nobody gets
 				r := refuse("InternalServerError", "it broke")
 				r.StatusCode = http.StatusInternalServerError
