@@ -6,7 +6,7 @@ TOOLS    := $(CURDIR)/.tools
 LINT_VERSION := v2.15.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build lambda test test-matrix test-integration test-trino validate lint fuzz bench bench-quick golden template docs clean
+.PHONY: help demo build lambda deploy init update destroy status logs logs-follow test-alerts release test test-matrix test-integration test-trino validate lint fuzz bench bench-quick golden template docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -61,6 +61,38 @@ bench-quick: ## the same on 200,000 events, printed
 
 golden: ## rewrite the golden files
 	$(GO) test ./internal/cli ./internal/lake ./internal/query/... ./internal/render ./internal/simulate -update
+
+IAMTRACK ?= ./bin/iamtrack
+STACK    := $(if $(STACK_NAME),--stack $(STACK_NAME))
+deploy: build lambda ## make the stack in AWS, or bring it up to date (ARGS='--parameter …'; STACK_NAME, AWS_REGION, AWS_PROFILE)
+	$(IAMTRACK) aws deploy $(STACK) --bootstrap dist/lambda/bootstrap $(ARGS)
+
+init: build ## collect the last 90 days into the stack, export them, ask a first query
+	$(IAMTRACK) aws init $(STACK) $(ARGS)
+
+update: build lambda ## bring the stack's program and template up to date; parameters stay
+	$(IAMTRACK) aws update $(STACK) --bootstrap dist/lambda/bootstrap $(ARGS)
+
+destroy: build ## delete the stack, after its name is typed; its data is kept (ARGS=--delete-data: it is not)
+	$(IAMTRACK) aws destroy $(STACK) $(ARGS)
+
+status: build ## tell how the stack is
+	$(IAMTRACK) aws status $(STACK) $(ARGS)
+
+logs: build ## show what the stack's functions logged in the last hour
+	$(IAMTRACK) aws logs $(STACK) $(ARGS)
+
+logs-follow: build ## show what the stack's functions log, until interrupted
+	$(IAMTRACK) aws logs --follow $(STACK) $(ARGS)
+
+test-alerts: build ## send a test message to each channel of the stack
+	$(IAMTRACK) aws test-alerts $(STACK) $(ARGS)
+
+release: ## build bin/iamtrack with the functions' program in it
+	@mkdir -p bin internal/stack/program
+	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 $(GO) build -trimpath -tags lambda.norpc -ldflags '$(LDFLAGS)' -o internal/stack/program/arm64 ./cmd/bootstrap
+	CGO_ENABLED=0 GOOS=linux GOARCH=amd64 $(GO) build -trimpath -tags lambda.norpc -ldflags '$(LDFLAGS)' -o internal/stack/program/x86_64 ./cmd/bootstrap
+	CGO_ENABLED=1 $(GO) build -trimpath -tags bootstrap -ldflags '$(LDFLAGS)' -o bin/iamtrack ./cmd/iamtrack
 
 template: ## rewrite the generated parts of deploy/template.yaml
 	$(GO) test ./deploy -update

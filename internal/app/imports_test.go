@@ -44,7 +44,7 @@ var allowed = map[string][]string{
 	"internal/lookup":       {"internal/awsapi", "internal/collect", "internal/coverage", "internal/fault", "internal/store"},
 	"internal/app":          {"internal/awsapi", "internal/collect", "internal/config", "internal/coverage", "internal/digest", "internal/event", "internal/filter", "internal/inbox", "internal/lake", "internal/lineage", "internal/lookup", "internal/notify", "internal/rule", "internal/source", "internal/store", "internal/lake/s3lake", "internal/store/dynamo"},
 	"internal/cli": {
-		"internal/app", "internal/awsapi", "internal/collect", "internal/config", "internal/coverage", "internal/digest", "internal/event", "internal/function", "internal/lake", "internal/lineage", "internal/lookup", "internal/notify", "internal/permission", "internal/query", "internal/query/athena", "internal/query/duckdb",
+		"deploy", "internal/app", "internal/awsapi", "internal/collect", "internal/config", "internal/cost", "internal/coverage", "internal/filter", "internal/stack", "internal/digest", "internal/event", "internal/function", "internal/lake", "internal/lineage", "internal/lookup", "internal/notify", "internal/permission", "internal/query", "internal/query/athena", "internal/query/duckdb",
 		"internal/render", "internal/rule", "internal/simulate", "internal/simulate/server", "internal/source", "internal/store", "internal/story",
 	},
 	"internal/stack":    {"deploy", "internal/awsapi", "internal/config", "internal/cost"},                                                                                                         // the stack in AWS: made, changed, filled, deleted

@@ -42,14 +42,14 @@ type ChangeSet struct {
 
 // ResourceChange is one resource that a change set changes.
 type ResourceChange struct {
-	Action     string // Add, Modify, Remove, Import, Dynamic
-	Resource   string // in the template
-	PhysicalID string // empty before it is made
-	Type       string // such as AWS::DynamoDB::Table
+	Action     string `json:"action"`      // Add, Modify, Remove, Import, Dynamic
+	Resource   string `json:"resource"`    // in the template
+	PhysicalID string `json:"physical_id"` // empty before it is made
+	Type       string `json:"type"`        // such as AWS::DynamoDB::Table
 	// Replacement is True, False or Conditional for a Modify: the resource is made
 	// anew, and its content is lost unless the template retains it.
-	Replacement string
-	Scope       []string // what is modified: Properties, Metadata, Tags …
+	Replacement string   `json:"replacement"`
+	Scope       []string `json:"scope"` // what is modified: Properties, Metadata, Tags …
 }
 
 // StackEvent is something that happened to a stack or a resource of it.

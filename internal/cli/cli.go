@@ -17,6 +17,7 @@
 package cli
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -69,6 +70,9 @@ type env struct {
 	openAWS func(context.Context, config.Config) (*awsapi.Session, error)
 	// openParts opens what a stack is made of; nil: app.OpenStack.
 	openParts func(context.Context, config.Config, *awsapi.Session, app.Parts, app.Options) (*app.App, error)
+
+	// answers are what is typed to questions; nil: standard input, if it is a terminal.
+	answers *bufio.Reader
 
 	// Set before a command runs.
 	config config.Config

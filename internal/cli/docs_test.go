@@ -12,10 +12,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
 
+	"github.com/iamtrack/iamtrack/deploy"
 	"github.com/iamtrack/iamtrack/internal/config"
+	"github.com/iamtrack/iamtrack/internal/cost"
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/query"
 	"github.com/iamtrack/iamtrack/internal/rule"
+	"github.com/iamtrack/iamtrack/internal/stack"
 )
 
 var update = flag.Bool("update", false, "write the generated pages of docs/ anew")
@@ -29,8 +32,9 @@ func TestDocs(t *testing.T) {
 	parts := map[string]func(*testing.T) string{
 		"rules": docRules, "queries": docQueries, "events": docEvents, "filtered": docFiltered,
 		"commands": docCommands, "settings": docSettings,
+		"cost": docCost, "prices": docPrices,
 	}
-	for _, name := range []string{"rules", "queries", "data-model", "commands", "settings"} {
+	for _, name := range []string{"rules", "queries", "data-model", "commands", "settings", "deploy", "cost"} {
 		t.Run(name, func(t *testing.T) {
 			text := "<!-- Made by `make docs` from the program and internal/cli/testdata/docs. -->\n\n" + read(t, "testdata/docs/"+name+".md")
 			for part, f := range parts {
@@ -344,3 +348,50 @@ func origin(t *testing.T, key string, flags map[string]string, variable string) 
 	}
 	return ""
 }
+
+// organizations of the page about cost: what they are called, their events, and how
+// their stack differs from the template's defaults.
+var organizations = []struct {
+	name   string
+	volume cost.Volume
+	given  []string
+}{
+	{"small: 1 account", cost.Volume{Stored: 1000, Filtered: 9000, Streams: 57}, nil},
+	{"medium: 10 accounts", cost.Volume{Stored: 20_000, Filtered: 180_000, Streams: 570}, []string{"Organization=true", "BillingMode=PAY_PER_REQUEST", "ScheduleExpression=rate(15 minutes)"}},
+	{"large: 100 accounts", cost.Volume{Stored: 300_000, Filtered: 2_700_000, Streams: 5700}, []string{"Organization=true", "BillingMode=PAY_PER_REQUEST", "ScheduleExpression=rate(1 hour)", "TrackerMemorySize=512"}},
+}
+
+// docCost is the bill of each organization, item by item.
+func docCost(t *testing.T) string {
+	template, err := deploy.Parameters(deploy.Template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	for _, o := range organizations {
+		values, err := stack.Values(template, stack.Inputs{Given: o.given})
+		if err != nil {
+			t.Fatal(err)
+		}
+		setup, err := setupOf(values)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := cost.Monthly(o.volume, setup, cost.DefaultUnits(), cost.DefaultPrices())
+		fmt.Fprintf(&b, "\n### %s: %s USD a month\n\n%s events a day are kept and %s left out, in %s.", o.name, cost.USD(m.Total), number(int64(o.volume.Stored)), number(int64(o.volume.Filtered)), count(int(o.volume.Streams), "stream"))
+		if len(o.given) > 0 {
+			b.WriteString(" Parameters: " + codes(o.given) + ".")
+		}
+		b.WriteString("\n\n| service | for | amount | USD |\n|---|---|---|---|\n")
+		for _, l := range m.Lines {
+			fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", l.Service, l.What, l, cost.USD(l.USD))
+		}
+		for _, n := range m.Notes {
+			fmt.Fprintf(&b, "\nNote: %s.\n", n)
+		}
+	}
+	return b.String()
+}
+
+// docPrices is the file of prices as it is checked in.
+func docPrices(t *testing.T) string { return "```yaml\n" + read(t, "../cost/prices.yaml") + "```\n" }

@@ -41,9 +41,10 @@ func newPermissionsCmd(e *env) *cobra.Command {
 		Use:   "permissions COMMAND [s3://BUCKET/PREFIX]",
 		Short: "Print the least IAM policy that a command needs",
 		Long: `Print the least IAM policy that a command needs, with these settings and flags, as
-a JSON document to give to whoever runs it. COMMAND is ` + strings.Join(permission.Commands(), ", ") + `;
-import, verify (--trail) and doctor take the place of the trail in S3. Nobody is
-asked, and nothing is changed in AWS.
+a JSON document to give to whoever runs it. COMMAND is one of:
+` + wrapped(strings.Join(permission.Commands(), ", "), 80) + `;
+import, verify (--trail) and doctor take the place of the trail in S3; those of aws
+are for the stack that --stack names. Nobody is asked, and nothing is changed in AWS.
 
 With --organization or --accounts there are three documents: --document caller
 (the default) is for whoever runs the command; member is for the role in each of
@@ -61,18 +62,22 @@ of CloudFormation.`,
 		Example: `  iamtrack permissions collect
   iamtrack permissions query --stack prod --fresh
   iamtrack permissions collect --organization
+  iamtrack permissions aws deploy --stack audit
   iamtrack permissions collect --organization --document member
   iamtrack permissions collect --document trust --principal arn:aws:iam::111122223333:role/iamtrack
   iamtrack permissions import s3://my-trail --kms-key arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab`,
 		ValidArgs: permission.Commands(),
 		Args:      argCount(1, 2, "a command: "+strings.Join(permission.Commands(), ", ")),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if args[0] == "aws" && len(args) > 1 {
+				args = append([]string{"aws " + args[1]}, args[2:]...)
+			}
 			o.command = args[0]
-			o.known = slices.ContainsFunc(cmd.Root().Commands(), func(c *cobra.Command) bool { return c.Name() == o.command })
+			o.known = o.command != "aws" && slices.ContainsFunc(cmd.Root().Commands(), func(c *cobra.Command) bool { return c.Name() == o.command })
 			if len(args) > 1 {
 				o.path = args[1]
 			}
-			if e.config.Stack != "" && (cmd.Flags().Changed("stack") || slices.Contains(permission.StackCommands(), o.command)) {
+			if e.config.Stack != "" && !strings.HasPrefix(o.command, "aws ") && (cmd.Flags().Changed("stack") || slices.Contains(permission.StackCommands(), o.command)) {
 				return runPermissionsOnStack(cmd.Context(), e, o)
 			}
 			return runPermissions(e, o)
@@ -169,8 +174,12 @@ func runPermissions(e *env, o permissionsOptions) error {
 func (e *env) permissionOptions(o permissionsOptions) (permission.Options, error) {
 	c := e.config
 	need := permission.Options{
+		Stack:     e.stackName(),
 		Partition: o.partition, Own: true, Organization: c.Organization, RoleName: c.OrganizationRole,
 		RegionsKnown: len(c.Regions) > 0, KMSKey: o.kmsKey,
+	}
+	if strings.HasPrefix(o.command, "aws ") {
+		need.Stack = e.stackName()
 	}
 	if o.path != "" {
 		var ok bool
@@ -242,6 +251,21 @@ func partitionOfSettings(arns, regions []string) string {
 		}
 	}
 	return "aws"
+}
+
+// wrapped breaks a text into lines of at most that many characters.
+func wrapped(text string, width int) string {
+	var b strings.Builder
+	used := 0
+	for i, word := range strings.SplitAfter(text, ", ") {
+		if i > 0 && used+len(word) > width {
+			b.WriteByte('\n')
+			used = 0
+		}
+		b.WriteString(word)
+		used += len(word)
+	}
+	return strings.ReplaceAll(b.String(), " \n", "\n")
 }
 
 // policyText is a policy as people paste it.

@@ -74,6 +74,7 @@ type Units struct {
 	ReadUnitsPerStreamRun         float64 `yaml:"read_units_per_stream_run"`
 	TableBytesPerEvent            float64 `yaml:"table_bytes_per_event"`
 	RunSeconds                    float64 `yaml:"run_seconds"`
+	RunStreams                    float64 `yaml:"run_streams"`
 	SecondsPerThousandEvents      float64 `yaml:"seconds_per_thousand_events"`
 	NotifierSeconds               float64 `yaml:"notifier_seconds"`
 	ExportSeconds                 float64 `yaml:"export_seconds"`
@@ -199,6 +200,9 @@ type Estimate struct {
 	Notes []string
 }
 
+// runLimit is how many seconds the template gives a run of the tracker.
+const runLimit = 300
+
 const (
 	days  = 365. / 12 // of a month
 	hours = days * 24
@@ -247,7 +251,15 @@ func Monthly(v Volume, s Setup, u Units, p Prices) Estimate {
 		second = p.Prices.LambdaGBSecondARM
 	}
 	all := v.Stored + v.Filtered
-	tracker := days * (s.Runs*u.RunSeconds + all/1000*u.SecondsPerThousandEvents) * s.TrackerMB / 1024
+	run := u.RunSeconds
+	if u.RunStreams > 0 {
+		run *= max(1, v.Streams/u.RunStreams)
+	}
+	if run > runLimit {
+		e.Notes = append(e.Notes, fmt.Sprintf("to look at all streams takes %s seconds, more than the %d of a run: several runs share it, and collection is behind by as much", figure(run), runLimit))
+		run = runLimit
+	}
+	tracker := days * (s.Runs*run + all/1000*u.SecondsPerThousandEvents) * s.TrackerMB / 1024
 	requests := days * s.Runs
 	seconds := tracker
 	if s.Analytics {

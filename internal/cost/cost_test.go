@@ -2,6 +2,7 @@ package cost
 
 import (
 	"math"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -105,6 +106,10 @@ func TestProvisioned(t *testing.T) {
 	}
 	e = Monthly(Volume{Stored: 1e6, Streams: 50}, setup, DefaultUnits(), DefaultPrices())
 	if len(e.Notes) != 1 || !strings.Contains(e.Notes[0], "PAY_PER_REQUEST") {
+		t.Errorf("%q", e.Notes)
+	}
+	e = Monthly(Volume{Stored: 1000, Streams: 57 * 100}, setup, DefaultUnits(), DefaultPrices())
+	if !slices.ContainsFunc(e.Notes, func(n string) bool { return strings.Contains(n, "700 seconds, more than the 300") }) {
 		t.Errorf("%q", e.Notes)
 	}
 	s := setup

@@ -73,7 +73,9 @@ func TestIdleRun(t *testing.T) {
 	f := &function.Functions{
 		App: a, Now: time.Now, Log: function.NewLog(io.Discard, slog.LevelInfo), Metrics: &function.Metrics{W: io.Discard},
 		Accounts: func(context.Context) ([]*awsapi.Account, error) { return []*awsapi.Account{open(srv.URL).Own()}, nil },
-		Notifier: func(_ context.Context, _ bool, o notify.Options) *notify.Notifier { return a.NotifierWith(o, none, nil) },
+		Notifier: func(_ context.Context, _ bool, o notify.Options) *notify.Notifier {
+			return a.NotifierWith(o, none, nil)
+		},
 	}
 	track := func() *function.TrackResult {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -48,10 +48,20 @@ const (
 	Import  = "import" // from S3
 	Verify  = "verify" // --trail
 	Alerts  = "alerts" // test, resend
+
+	AWSDeploy     = "aws deploy"
+	AWSUpdate     = "aws update"
+	AWSInit       = "aws init"
+	AWSStatus     = "aws status"
+	AWSLogs       = "aws logs"
+	AWSTestAlerts = "aws test-alerts"
+	AWSDestroy    = "aws destroy"
 )
 
 // Commands lists those that there are policies for.
-func Commands() []string { return []string{Collect, Wait, Doctor, Import, Verify, Alerts} }
+func Commands() []string {
+	return []string{Collect, Wait, Doctor, Import, Verify, Alerts, AWSDeploy, AWSUpdate, AWSInit, AWSStatus, AWSLogs, AWSTestAlerts, AWSDestroy}
+}
 
 // Options are what of the settings decides which permissions are needed.
 type Options struct {
@@ -68,6 +78,9 @@ type Options struct {
 	// Bucket and Prefix are the trail's; empty: none is read from S3. KMSKey is the
 	// ARN of the key that encrypts it; empty: none does.
 	Bucket, Prefix, KMSKey string
+	// Stack is the name of the stack that the aws commands work on, ArtifactsBucket the
+	// bucket for its program; empty: the program's own.
+	Stack, ArtifactsBucket string
 	// Topics are the ARNs of SNS topics that alerts go to.
 	Topics []string
 	// Parameters are names in the Parameter Store, and Secrets names or ARNs in
@@ -95,6 +108,8 @@ func Caller(command string, o Options) (Document, error) {
 		if len(o.Topics)+len(o.Parameters)+len(o.Secrets) == 0 {
 			return Document{}, errors.New("alerts go to no SNS topic, and no secret of a channel is in AWS: no permission is needed")
 		}
+	case AWSDeploy, AWSUpdate, AWSInit, AWSStatus, AWSLogs, AWSTestAlerts, AWSDestroy:
+		return document(ofStack(command, o)), nil
 	default:
 		return Document{}, fmt.Errorf("command %q asks AWS for nothing", command)
 	}

@@ -26,10 +26,10 @@ var keepers = map[string][]string{
 
 // Kept is what stays of a stack that is deleted.
 type Kept struct {
-	Type string
-	Name string // the physical id: a table's or bucket's name, a queue's URL
+	Type string `json:"type"`
+	Name string `json:"name"` // the physical id: a table's or bucket's name, a queue's URL
 	// Commands delete it.
-	Commands []string
+	Commands []string `json:"commands"`
 }
 
 // Keeps lists what a stack's deletion leaves, or, of one that is deleted, asked by its

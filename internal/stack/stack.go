@@ -144,7 +144,7 @@ func advise(e awsapi.StackEvent) string {
 	}
 	switch {
 	case has("not authorized to perform", "access denied", "accessdenied", "unauthorizedoperation"):
-		return "permit it to the caller; `iamtrack permissions aws-deploy` prints what is needed"
+		return "permit it to the caller; `iamtrack permissions aws deploy` prints what is needed"
 	case e.Type == "AWS::S3::Bucket" && has("already exists", "already owned"):
 		return "the name is taken: choose another with --parameter BucketName=NAME, or leave it out and AWS makes one"
 	case e.Type == "AWS::S3::Bucket" && has("not empty"):

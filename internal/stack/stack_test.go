@@ -117,7 +117,7 @@ func mustPath(t *testing.T, text string) string {
 // What failed is told by its cause, with what to do, and not by what followed from it.
 func TestFailures(t *testing.T) {
 	for reason, want := range map[string]string{
-		"Resource handler returned message: \"User: x is not authorized to perform: iam:CreateRole on resource: y\"": "permissions aws-deploy",
+		"Resource handler returned message: \"User: x is not authorized to perform: iam:CreateRole on resource: y\"": "permissions aws deploy",
 		"my-lake already exists": "--parameter BucketName=NAME",
 		"The maximum number of tables is reached (Service: DynamoDb, LimitExceededException)": "Service Quotas",
 		"Access to the KMS key is not allowed":                                                "KmsKeyArn",
