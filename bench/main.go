@@ -62,7 +62,7 @@ func run(ctx context.Context) error {
 		events = flag.Int("events", 1_000_000, "simulated events of the import and of the first query run")
 		large  = flag.Int("large", 10_000_000, "simulated events of the large run; 0 leaves it out")
 		pairs  = flag.Int("pairs", 3, "how often each pair is run")
-		only   = flag.String("only", "", "only this step: imports, bytes, memory, queries or interactive (of the first run), collection, functions, daily or large")
+		only   = flag.String("only", "", "only this step: imports, bytes, memory, queries or interactive (of the first run), collection, capacity, functions, daily or large")
 		dir    = flag.String("dir", "", "scratch folder, kept (default: a temporary one, removed)")
 	)
 	flag.Parse()
@@ -129,6 +129,11 @@ func (b *bench) all() error {
 	}
 	if b.only == "" || b.only == "functions" {
 		if err := b.functions(); err != nil {
+			return err
+		}
+	}
+	if b.only == "" || b.only == "capacity" {
+		if err := b.capacity(); err != nil {
 			return err
 		}
 	}
