@@ -155,7 +155,9 @@ var figureLine = regexp.MustCompile(`FIGURE (\{.*\})`)
 // invocations runs the test that measures them over DynamoDB Local and an S3 server.
 func (b *bench) invocations() error {
 	const name = "TestFigures"
-	out, err := exec.CommandContext(b.ctx, "go", "test", "-tags", "integration", "-count=1", "-v", "-run", "^"+name+"$", "./internal/function").CombinedOutput()
+	cmd := exec.CommandContext(b.ctx, "go", "test", "-tags", "integration", "-count=1", "-timeout", "30m", "-v", "-run", "^"+name+"$", "./internal/function")
+	cmd.Env = append(os.Environ(), "IAMTRACK_TEST_EVENTS=60000")
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%s: %w: %s", name, err, out)
 	}

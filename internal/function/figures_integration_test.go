@@ -4,6 +4,8 @@ package function_test
 
 import (
 	"encoding/json"
+	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -24,9 +26,17 @@ type figure struct {
 }
 
 // What functions of the template's sizes take: a first reading, the export of it, a
-// run that finds nothing new in 128 MB, an export with nothing to do.
+// run that finds nothing new in 128 MB, an export with nothing to do. The organization
+// has IAMTRACK_TEST_EVENTS events.
 func TestFigures(t *testing.T) {
-	d := deploy(t, 60_000)
+	events := 10_000
+	if text := os.Getenv("IAMTRACK_TEST_EVENTS"); text != "" {
+		var err error
+		if events, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d := deploy(t, events)
 	run := func(f figure, handler string, env []string, done func(map[string]any) bool) figure {
 		t.Helper()
 		fn := &runtimetest.Function{Program: d.program, Env: append(d.env, env...), Handler: handler, Timeout: 5 * time.Minute, Memory: f.Memory}
