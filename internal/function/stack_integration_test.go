@@ -224,7 +224,7 @@ func TestDeployed(t *testing.T) {
 	if killed == 0 {
 		t.Error("nothing was killed")
 	}
-	deadline := time.Now().Add(8 * time.Minute)
+	deadline := time.Now().Add(25 * time.Minute)
 	runs := 0
 	for done := false; !done; runs++ {
 		if time.Now().After(deadline) {
