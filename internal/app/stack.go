@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -31,6 +32,9 @@ type Parts struct {
 	// What only permissions are about: the stack's ARN, where Athena writes results
 	// (s3://…), and the ARN of the key that encrypts all; the last two may be empty.
 	ID, Results, KMSKey string
+	// HotDays and LakeDays are how long the stack's functions keep events, as its
+	// parameters say; HotDays 0: not known, and the settings say.
+	HotDays, LakeDays int
 }
 
 // Outputs of the stack's template that say what its parts are.
@@ -45,6 +49,9 @@ const (
 
 	// ParameterKMSKey is the parameter of the template that names a customer's key.
 	ParameterKMSKey = "KmsKeyArn"
+	// Those that say how long events are kept, in days.
+	parameterHotDays  = "HotDays"
+	parameterLakeDays = "LakeDays"
 )
 
 // FindStack asks CloudFormation what a stack is made of.
@@ -57,6 +64,11 @@ func FindStack(ctx context.Context, s *awsapi.Session, name string) (Parts, erro
 		Stack: st.Name, Table: st.Outputs[OutputTable], Bucket: st.Outputs[OutputBucket], Database: st.Outputs[OutputDatabase],
 		Workgroup: st.Outputs[OutputWorkgroup], Topic: st.Outputs[OutputTopic], Exporter: st.Outputs[OutputExporter],
 		ID: st.ID, Results: st.Outputs[OutputResults], KMSKey: st.Parameters[ParameterKMSKey],
+	}
+	// What isn't a number isn't one of iamtrack's stacks, which shows below.
+	if hot, err := strconv.Atoi(st.Parameters[parameterHotDays]); err == nil {
+		p.HotDays = hot
+		p.LakeDays, _ = strconv.Atoi(st.Parameters[parameterLakeDays])
 	}
 	if p.Table == "" {
 		why := "it isn't one of iamtrack's"
@@ -91,7 +103,10 @@ func OpenStack(ctx context.Context, cfg config.Config, s *awsapi.Session, p Part
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if cfg.Origin("hot_days") == "default" {
+	switch {
+	case p.HotDays > 0:
+		cfg.HotDays, cfg.LakeDays = p.HotDays, p.LakeDays
+	case cfg.Origin("hot_days") == "default":
 		cfg.HotDays = stackHotDays
 	}
 	d := dynamo.Options{Now: o.Now, Keep: time.Duration(cfg.HotDays) * 24 * time.Hour}

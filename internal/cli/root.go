@@ -76,7 +76,7 @@ and answers questions about them. Start with:
 
 	root.AddCommand(
 		newDemoCmd(e), newImportCmd(e), newCollectCmd(e), newWaitCmd(e), newDoctorCmd(e), newPermissionsCmd(e), newStatusCmd(e), newEventsCmd(e), newWhoCmd(e), newTimelineCmd(e), newTraceCmd(e), newAlertsCmd(e), newRulesCmd(e),
-		newQueryCmd(e), newSQLCmd(e), newExportCmd(e), newVerifyCmd(e), newAWSCmd(e), newSimulateCmd(e), newConfigCmd(e), newVersionCmd(e),
+		newQueryCmd(e), newSQLCmd(e), newExportCmd(e), newVerifyCmd(e), newAWSCmd(e), newPushCmd(e), newPullCmd(e), newSimulateCmd(e), newConfigCmd(e), newVersionCmd(e),
 	)
 	return root
 }

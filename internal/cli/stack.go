@@ -62,6 +62,13 @@ func (e *env) pickTier(cmd *cobra.Command, c *config.Config, given map[string]st
 		return withHint(usagef("--engine %q: there is none of that name", e.flags.engine), "use athena or duckdb")
 	}
 	e.onStack = slices.Contains(strings.Fields(cmd.Annotations[takes]), takesStack)
+	if cmd.Annotations[onBothTiers] != "" {
+		if c.Stack == "" {
+			return withHint(usagef("`%s` works with a stack: --stack NAME", cmd.CommandPath()), "the setting stack names one too")
+		}
+		e.flags.stack = c.Stack
+		return nil
+	}
 	if given["data-dir"] != "" {
 		if given["stack"] != "" {
 			return usagef("--data-dir and --stack: an answer is from one of them")

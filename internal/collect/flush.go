@@ -48,6 +48,8 @@ type dayRows struct {
 	files    map[int]struct{}
 	// complete: no file still to be read is named for the day, or before.
 	complete bool
+	// direct: the rows go to the day's file, however few they are.
+	direct bool
 	// outcome, when set, is told what each key turned out to be, if that isn't a
 	// duplicate. Days are classified at the same time.
 	outcome func(event.Key, Outcome)
@@ -523,7 +525,7 @@ func (p *Pipeline) toInbox(ctx context.Context, d *dayRows, c *classified, stage
 
 // staged says whether a day's rows go to the hot store.
 func (p *Pipeline) staged(d *dayRows, c *classified) bool {
-	return p.NoLake || len(c.winners)+len(d.filtered) <= smallDay && (d.date >= p.hotSince() || !d.complete)
+	return p.NoLake || !d.direct && len(c.winners)+len(d.filtered) <= smallDay && (d.date >= p.hotSince() || !d.complete)
 }
 
 // markDirty makes days dirty and returns the marks of all dirty days.

@@ -42,12 +42,22 @@ const (
 
 // Inbox is the inbox of a lake.
 type Inbox struct {
-	b     lake.Bucket
-	codec codec
+	b        lake.Bucket
+	codec    codec
+	readOnly bool
 }
 
 // New returns the inbox in a lake's bucket. Nothing is read yet.
 func New(b lake.Bucket) *Inbox { return &Inbox{b: b, codec: newCodec()} }
+
+// ReadOnly is the same inbox for somebody who may only read: what an exporter would
+// remove stays, and what it would set aside is told of and stays, too.
+func (in *Inbox) ReadOnly() *Inbox { return &Inbox{b: readOnly{in.b}, codec: in.codec, readOnly: true} }
+
+// readOnly is a bucket from which nothing is removed.
+type readOnly struct{ lake.Bucket }
+
+func (readOnly) Delete(context.Context, string) error { return nil }
 
 // Put keeps rows of one day, in the order that lake.Input asks for, durably: after an
 // error some of them may be kept. It may be repeated.
@@ -215,6 +225,10 @@ func (in *Inbox) delete(ctx context.Context, key string) error {
 // for that.
 func (in *Inbox) setAside(ctx context.Context, key string, size int64, why error, report func(Problem)) error {
 	p := Problem{Object: key, Reason: why.Error()}
+	if in.readOnly {
+		report(p)
+		return nil
+	}
 	if size > maxObject {
 		p.Reason += fmt.Sprintf("; it has %d bytes, which is too much to move it: look at it, and delete it", size)
 		report(p)

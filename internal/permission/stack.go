@@ -27,15 +27,17 @@ const (
 	Status   = "status"
 	Query    = "query"
 	SQL      = "sql"
+	Push     = "push"
+	Pull     = "pull"
 )
 
 // StackCommands lists the commands that work on a stack.
 func StackCommands() []string {
-	return []string{Events, Who, Timeline, Trace, Alerts, Status, Query, SQL, Verify, Wait}
+	return []string{Events, Who, Timeline, Trace, Alerts, Status, Query, SQL, Verify, Wait, Push, Pull}
 }
 
 // OnStack is the policy for whoever runs a command on a stack: to read, and, for
-// alerts, to acknowledge. With fresh the stack's exporter may be run. duckdb: query and
+// alerts, to acknowledge, for push to write. With fresh the stack's exporter may be run. duckdb: query and
 // sql are answered without Athena. An error means that the command isn't one of
 // StackCommands.
 //
@@ -58,6 +60,8 @@ func OnStack(command string, s Stack, fresh, duckdb bool, o Options) (Document, 
 		list = append(list, permit("Acknowledge", []string{table}, "dynamodb:UpdateItem"))
 	case Verify: // the lease that keeps the exporter away meanwhile
 		list = append(list, permit("KeepTheExporterAway", []string{table}, "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:DeleteItem"))
+	case Push:
+		list = append(list, permit("WriteTable", []string{table}, "dynamodb:PutItem", "dynamodb:UpdateItem", "dynamodb:BatchWriteItem", "dynamodb:ConditionCheckItem"))
 	case Wait:
 		list = append(list, history(Wait, o)...)
 	}
@@ -68,6 +72,9 @@ func OnStack(command string, s Stack, fresh, duckdb bool, o Options) (Document, 
 			permit("ListLake", []string{bucket}, "s3:ListBucket"),
 			// Files that change while they are read are read by their version.
 			permit("ReadLake", []string{bucket + "/*"}, "s3:GetObject", "s3:GetObjectVersion"))
+		if command == Push {
+			list = append(list, permit("WriteLake", []string{bucket + "/*"}, "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"))
+		}
 		if asksAthena {
 			list = append(list, athena(s, arn)...)
 		}
@@ -77,7 +84,7 @@ func OnStack(command string, s Stack, fresh, duckdb bool, o Options) (Document, 
 	}
 	if s.KMSKey != "" {
 		actions := []string{"kms:Decrypt"}
-		if asksAthena { // to write results
+		if asksAthena || command == Push { // to write results, or the lake
 			actions = append(actions, "kms:GenerateDataKey")
 		}
 		list = append(list, permit("UseKey", []string{s.KMSKey}, actions...))

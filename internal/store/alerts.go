@@ -78,7 +78,11 @@ func (tx *writer) putAlert(a *rule.Alert) (isNew bool, err error) {
 		return false, err
 	}
 	_, err = tx.exec(`INSERT INTO alerts (event_time_ms, severity, rule, account_id, actor, superseded, alert, id, recorded_ms, routed)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`, append(content, tx.s.now().UnixMilli())...)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, EXISTS (SELECT 1 FROM told WHERE id = ?))`, append(content, tx.s.now().UnixMilli(), a.ID)...)
+	if err != nil {
+		return false, err
+	}
+	_, err = tx.exec("DELETE FROM told WHERE id = ?", a.ID)
 	return true, err
 }
 

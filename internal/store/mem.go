@@ -34,6 +34,7 @@ type Mem struct {
 	factsOf   map[ConflictRef]map[string]bool // the groups with a fact of a content
 	unsettled map[string]bool                 // groups
 	alerts    map[string]*memAlert
+	told      map[string]bool // alerts that count as routed when they come
 
 	dirty    map[event.Date]int64
 	lastMark int64
@@ -64,6 +65,7 @@ func OpenMem() *Mem {
 		factsOf:   map[ConflictRef]map[string]bool{},
 		unsettled: map[string]bool{},
 		alerts:    map[string]*memAlert{},
+		told:      map[string]bool{},
 		dirty:     map[event.Date]int64{},
 		lakeDays:  map[event.Date]LakeDay{},
 		jobs:      map[string]map[string]FileState{},

@@ -85,7 +85,8 @@ func (m *Mem) settle(group string, settle func([]rule.Fact) []rule.Alert) (newAl
 	for _, a := range settle(facts) {
 		kept := m.alerts[a.ID]
 		if kept == nil {
-			kept = &memAlert{recorded: CanonicalTime(m.Now())}
+			kept = &memAlert{recorded: CanonicalTime(m.Now()), routed: m.told[a.ID]}
+			delete(m.told, a.ID)
 			m.alerts[a.ID] = kept
 			if !a.Superseded {
 				newAlerts++

@@ -144,6 +144,25 @@ func (s *sqlite) Enqueue(ctx context.Context, messages []Message, routed []strin
 	return err == nil, err
 }
 
+// MarkTold implements Store.
+func (s *sqlite) MarkTold(ctx context.Context, ids []string) error {
+	return s.write(ctx, "marktold", "mark alerts as told", func(tx *writer) error {
+		for _, id := range ids {
+			if err := tx.check(); err != nil {
+				return err
+			}
+			n, err := tx.exec("UPDATE alerts SET routed = 1 WHERE id = ?", id)
+			if err == nil && n == 0 {
+				_, err = tx.exec("INSERT INTO told (id) VALUES (?) ON CONFLICT DO NOTHING", id)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 const messageColumns = "id, channel, kind, alert_ids, body, created_ms, due_ms, attempts, state, changed_ms, last_error, claimed_until_ms"
 
 func scanMessage(scan func(...any) error) (m Message, err error) {

@@ -48,6 +48,20 @@ func (m *Mem) Enqueue(ctx context.Context, messages []Message, routed []string) 
 	return done && err == nil, err
 }
 
+// MarkTold implements Store.
+func (m *Mem) MarkTold(ctx context.Context, ids []string) error {
+	return m.write(ctx, "marktold", func() error {
+		for _, id := range ids {
+			if a := m.alerts[id]; a != nil {
+				a.routed = true
+			} else {
+				m.told[id] = true
+			}
+		}
+		return nil
+	})
+}
+
 // Claimable reports whether the message may be claimed at a time.
 func (m *Message) Claimable(now time.Time) bool {
 	return m.State == MessagePending && !m.Due.After(now) && !m.ClaimedUntil.After(now)

@@ -196,6 +196,10 @@ type Store interface {
 	// and Due count; times are kept to the millisecond.
 	Enqueue(ctx context.Context, messages []Message, routed []string) (done bool, err error)
 
+	// MarkTold counts alerts as routed, without a message: those that are here, and
+	// those that come, since somebody else told people of them.
+	MarkTold(ctx context.Context, ids []string) error
+
 	// Due returns the channels for which Claim would find a message now, sorted.
 	Due(ctx context.Context) (channels []string, err error)
 

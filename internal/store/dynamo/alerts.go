@@ -24,6 +24,7 @@ import (
 //	ka kb kn     its acknowledgement: when, by whom, note
 //	q            it was routed: "!", or the Enqueue that does so
 //
+// One with a q and nothing else is of MarkTold, and no alert until it is made.
 // One that isn't routed has a marker: pk "unrouted", sk its id; I the id.
 const (
 	alertPK    = "alert"
@@ -59,6 +60,9 @@ func (s *Store) putAlert(ctx context.Context, a *rule.Alert, known int64) (isNew
 	return getString(now, "w") == me, err
 }
 
+// made tells an alert from what MarkTold left for one.
+func made(it item) bool { return it != nil && has(it, "p") }
+
 func boolNumber(b bool) int64 {
 	if b {
 		return 1
@@ -92,6 +96,9 @@ func (s *Store) allAlerts(ctx context.Context, b between, take func(*rule.Alert,
 	for it, err := range s.query(ctx, alertPK, b) {
 		if err != nil {
 			return err
+		}
+		if !made(it) {
+			continue
 		}
 		a, err := s.alertOf(ctx, it)
 		if err != nil {
@@ -130,7 +137,7 @@ func (s *Store) Alert(ctx context.Context, id string) (found rule.Alert, err err
 		if err != nil {
 			return err
 		}
-		if it := items[k]; it != nil {
+		if it := items[k]; made(it) {
 			found, err = s.alertOf(ctx, it)
 			return err
 		}
@@ -160,12 +167,12 @@ func (s *Store) Ack(ctx context.Context, ids []string, by, note string, at time.
 		for i, id := range ids {
 			keys[i] = alertKey(id)
 		}
-		found, err := s.get(ctx, keys, "ka", "kb", "kn")
+		found, err := s.get(ctx, keys, "ka", "kb", "kn", "p")
 		if err != nil {
 			return err
 		}
 		for i, k := range keys {
-			if found[k] == nil {
+			if !made(found[k]) {
 				return fmt.Errorf("acknowledge alert %q: %w", ids[i], store.ErrNotFound)
 			}
 		}
@@ -208,7 +215,7 @@ func (s *Store) unroutedAlerts(ctx context.Context) (list []store.Recorded, err 
 		return nil, err
 	}
 	for _, it := range found {
-		if getNumber(it, "z") != 0 || state.routed(it) {
+		if !made(it) || getNumber(it, "z") != 0 || state.routed(it) {
 			continue
 		}
 		a, err := s.alertOf(ctx, it)
@@ -226,6 +233,31 @@ func (s *Store) unroutedAlerts(ctx context.Context) (list []store.Recorded, err 
 // Unrouted implements store.Store.
 func (s *Store) Unrouted(ctx context.Context) iter.Seq2[store.Recorded, error] {
 	return sequence(ctx, s, s.unroutedAlerts)
+}
+
+// MarkTold implements store.Store.
+func (s *Store) MarkTold(ctx context.Context, ids []string) error {
+	return s.write(ctx, "marktold", func(ctx context.Context) error {
+		ids := slices.Compact(slices.Sorted(slices.Values(ids)))
+		keys := make([]key, len(ids))
+		for i, id := range ids {
+			keys[i] = alertKey(id)
+		}
+		found, err := s.get(ctx, keys, "q")
+		if err != nil {
+			return err
+		}
+		ids = slices.DeleteFunc(ids, func(id string) bool { return getString(found[alertKey(id)], "q") == routed })
+		markers := make([]key, len(ids))
+		if err := parallel(ctx, len(ids), func(ctx context.Context, i int) error {
+			markers[i] = unroutedKey(ids[i])
+			_, _, err := s.update(ctx, alertKey(ids[i]), "SET q = :q", item{":q": str(routed)}, condition{})
+			return err
+		}); err != nil {
+			return err
+		}
+		return s.writeAll(ctx, nil, markers)
+	})
 }
 
 // An Enqueue of more alerts than a transaction holds marks them as its own first,

@@ -288,6 +288,9 @@ func (s *Store) count(ctx context.Context) (c store.Counts, err error) {
 		if err != nil {
 			return c, err
 		}
+		if !made(it) {
+			continue
+		}
 		a, err := s.alertOf(ctx, it)
 		if err != nil {
 			return c, err

@@ -68,6 +68,9 @@ var writes = []struct {
 		_, err := s.Enqueue(ctx, []store.Message{message("new", "c")}, []string{rule.AlertID("group")})
 		return err
 	}},
+	{"marktold", func(ctx context.Context, s store.Store) error {
+		return s.MarkTold(ctx, []string{rule.AlertID("each told", made(1).AccountID, made(1).EventID), "to come"})
+	}},
 	{"claim", func(ctx context.Context, s store.Store) error {
 		_, err := s.Claim(ctx, "c", time.Minute)
 		return err
@@ -86,7 +89,7 @@ func prepare(t *testing.T, s store.Store) {
 	days, err := s.DirtyDays(ctx)
 	noError(t, err)
 	noError(t, s.DayExported(ctx, days[2].Mark, store.LakeDay{Date: days[2].Date}))
-	record(t, s, store.Findings{Facts: []rule.Fact{fact("group", made(1))}})
+	record(t, s, store.Findings{Facts: []rule.Fact{fact("group", made(1)), fact("each told", made(1))}})
 	noError(t, s.FileDone(ctx, "old", []store.FileState{{Path: "z"}}))
 	enqueue(t, s, message("sent", "d"), message("old", "c"))
 	m, err := s.Claim(ctx, "d", time.Minute)

@@ -1,0 +1,4 @@
+-- Alerts that somebody else told people of before they came here.
+CREATE TABLE told (
+    id TEXT PRIMARY KEY -- of the alert
+) STRICT, WITHOUT ROWID;
