@@ -67,10 +67,10 @@ public class HivePlugin implements Plugin {
 // TrinoOptions says what a Trino server has.
 type TrinoOptions struct {
 	Database string
-	// Tables of the database, as Glue has them; their location may be a file:// URL.
+	// Tables of the database, as Glue has them.
 	Tables []query.Table
-	// Hive are more properties of the hive connector, such as where S3 is.
-	Hive map[string]string
+	// S3 is the URL of the S3 server of their locations, as S3 returned it.
+	S3 string
 }
 
 // TrinoServer is a running Trino with one catalog, over an emulated Glue Data Catalog.
@@ -247,6 +247,11 @@ func startTrino(ctx context.Context, dir, work, glue string, o TrinoOptions) (*T
 	hive := map[string]string{
 		"connector.name":                     "hive",
 		"hive.metastore":                     "glue",
+		"hive.s3.endpoint":                   o.S3,
+		"hive.s3.path-style-access":          "true",
+		"hive.s3.ssl.enabled":                "false",
+		"hive.s3.aws-access-key":             AccessKeyID,
+		"hive.s3.aws-secret-key":             SecretAccessKey,
 		"hive.metastore.glue.endpoint-url":   glue,
 		"hive.metastore.glue.region":         "us-east-1",
 		"hive.metastore.glue.aws-access-key": "AKIDTEST",
@@ -256,9 +261,6 @@ func startTrino(ctx context.Context, dir, work, glue string, o TrinoOptions) (*T
 		"hive.timestamp-precision":           "MILLISECONDS",
 		"hive.max-partitions-per-scan":       "1000000", // Athena knows no such limit
 		"hive.max-partitions-for-eager-load": "1000",
-	}
-	for k, v := range o.Hive {
-		hive[k] = v
 	}
 	server := map[string]string{
 		"node.environment":                   "test",

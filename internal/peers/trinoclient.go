@@ -33,10 +33,29 @@ type trinoAnswer struct {
 	Stats   struct{ PhysicalInputBytes int64 }
 }
 
+// noNodes is the error of a server that doesn't know yet, or for a moment, that it can
+// run queries of a catalog itself: a node announces each of its catalogs every few
+// seconds, and is forgotten when the machine is too busy for that.
+const noNodes = "NO_NODES_AVAILABLE"
+
 // Query runs a statement in the server's database and returns its rows, as the
 // contract of query.Engine says. Its error has Trino's code and words, in the form in
 // which Athena reports them.
 func (s *TrinoServer) Query(ctx context.Context, sql string) (query.Rows, error) {
+	for end := time.Now().Add(2 * time.Minute); ; {
+		rows, err := s.query(ctx, sql)
+		if err == nil || !strings.HasPrefix(err.Error(), noNodes) || time.Now().After(end) {
+			return rows, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+func (s *TrinoServer) query(ctx context.Context, sql string) (query.Rows, error) {
 	r := &trinoRows{}
 	answer, err := s.ask(ctx, http.MethodPost, s.url+"/v1/statement", sql)
 	for {

@@ -5,13 +5,12 @@ package athena_test
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/iamtrack/iamtrack/internal/awsapi"
-	"github.com/iamtrack/iamtrack/internal/lake"
+	"github.com/iamtrack/iamtrack/internal/lake/s3lake"
 	"github.com/iamtrack/iamtrack/internal/peers"
 	"github.com/iamtrack/iamtrack/internal/query"
 	"github.com/iamtrack/iamtrack/internal/query/athena"
@@ -20,24 +19,34 @@ import (
 	"github.com/iamtrack/iamtrack/internal/query/querytest"
 )
 
-// Trino, the engine that Athena's is made from, reads the lake by the tables'
+// Trino, the engine that Athena's is made from, reads the lake in a bucket by the tables'
 // definitions as Glue has them, partition projection included, and gives the same
 // answers as DuckDB, to every built-in query with every kind of parameter.
 func TestTrino(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "lake")
-	bucket, err := lake.OpenDisk(dir, false)
+	const name = "trail-answers"
+	url := peers.S3(t)
+	peers.S3Bucket(t, url, name, false)
+	session, err := awsapi.Open(t.Context(), awsapi.Config{Alone: true, EndpointURL: url, Region: peers.Region,
+		Keys: &awsapi.Keys{AccessKeyID: peers.AccessKeyID, SecretAccessKey: peers.SecretAccessKey}})
 	if err != nil {
 		t.Fatal(err)
 	}
+	objects, err := session.Bucket(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bucket := s3lake.New(objects, "lake/")
 	n := querytest.Lake(t, bucket, 40_000)
 	if n < 20_000 {
 		t.Fatalf("the lake has %d events only", n)
 	}
-	local, err := duckdb.Open(t.Context(), duckdb.Options{LakeDir: dir, TempDir: t.TempDir()})
+	local, err := duckdb.OpenRemote(t.Context(), duckdb.RemoteOptions{
+		Options: duckdb.Options{TempDir: t.TempDir()}, Bucket: bucket, Name: name, CacheDir: t.TempDir(),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	trino := peers.Trino(t, peers.TrinoOptions{Database: "iamtrack", Tables: query.LakeTables("file://" + dir)})
+	trino := peers.Trino(t, peers.TrinoOptions{Database: "iamtrack", Tables: query.LakeTables("s3://" + name + "/lake"), S3: url})
 	server := athenatest.New(t, athenatest.Options{
 		Run: trino.Query, Workgroups: groups(), Databases: []string{"iamtrack"}, Looks: 1,
 	})
