@@ -130,6 +130,7 @@ func TestHostileNames(t *testing.T) {
 		any   bool // may find nothing
 		since bool // looks back a week unless told
 		once  bool // in one format
+		pack  bool // in one format too, each in the next one: the formats don't know what they show
 	}
 	commands := []command{
 		{args: []string{"events"}, since: true}, {args: []string{"alerts", "list"}}, {args: []string{"status"}}, {args: []string{"verify"}},
@@ -140,7 +141,7 @@ func TestHostileNames(t *testing.T) {
 	listing, _, _ := tell("query", "list", "--format", "csv")
 	queries := must(csv.NewReader(strings.NewReader(listing)).ReadAll())
 	for _, row := range queries[1:] {
-		commands = append(commands, command{args: []string{"query", row[0]}, any: true, since: true})
+		commands = append(commands, command{args: []string{"query", row[0]}, any: true, since: true, pack: true})
 	}
 	for i, name := range names {
 		id := fmt.Sprintf("%08d-0000-4000-8000-%012d", i, 5)
@@ -183,8 +184,11 @@ func TestHostileNames(t *testing.T) {
 		commands = append(commands, command{args: []string{"alerts", "show", a.ID}})
 	}
 
-	for _, c := range commands {
-		for _, format := range render.Formats() {
+	for n, c := range commands {
+		for i, format := range render.Formats() {
+			if c.pack && i != n%len(render.Formats()) {
+				continue
+			}
 			if c.once && format != render.Formats()[0] {
 				break
 			}

@@ -25,8 +25,14 @@ func openMem(testing.TB) lake.Bucket { return lake.OpenMem() }
 
 func TestBucketDisk(t *testing.T) { laketest.Bucket(t, openDisk) }
 func TestBucketMem(t *testing.T)  { laketest.Bucket(t, openMem) }
-func TestLakeDisk(t *testing.T)   { laketest.Lake(t, openDisk) }
 func TestLakeMem(t *testing.T)    { laketest.Lake(t, openMem) }
+
+func TestLakeDisk(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the lake is the same as in TestLakeMem")
+	}
+	laketest.Lake(t, openDisk)
+}
 
 func TestMemReportsMisuse(t *testing.T) {
 	ctx := context.Background()

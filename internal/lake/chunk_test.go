@@ -64,6 +64,9 @@ func reread(t *testing.T, events []event.Event) (*parquet.File, []event.Event) {
 // The shapes that a column can take: constant, a dictionary of one or two bytes
 // an index, values that stop repeating early and late, several pages, none.
 func TestColumnShapes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a million rows, one after the other")
+	}
 	long := strings.Repeat("x", 3000)
 	for name, value := range map[string]func(i int) string{
 		"none":             func(int) string { return "" },

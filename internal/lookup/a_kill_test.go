@@ -318,7 +318,12 @@ func (w *killWorld) checkLedgers(ctx context.Context, p *collect.Pipeline) {
 
 // A collection that is killed at random moments, again and again, and at last
 // left alone, ends with all that the account shows, each alert once.
-func TestKilledAtRandom(t *testing.T) { inKillWorlds(t, killedAtRandom) }
+func TestKilledAtRandom(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a process of its own, which the race detector sees in other tests")
+	}
+	inKillWorlds(t, killedAtRandom)
+}
 
 func killedAtRandom(t *testing.T, w *killWorld) {
 	clean := filepath.Join(t.TempDir(), "clean")
@@ -327,10 +332,7 @@ func killedAtRandom(t *testing.T, w *killWorld) {
 	whole := time.Since(start)
 	want := w.check(clean)
 	t.Logf("a whole run takes %s: %d events, %d filtered, %d alerts", whole, want.events, want.filtered, len(want.alerts))
-	rounds := 4
-	if testing.Short() {
-		rounds = 1
-	}
+	const rounds = 4
 	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
 	for round := range rounds {
 		data := filepath.Join(t.TempDir(), "killed")
@@ -352,7 +354,12 @@ func killedAtRandom(t *testing.T, w *killWorld) {
 
 // A collection that is killed at a named point, and then left alone, ends with
 // all that the account shows.
-func TestKilledAtPoints(t *testing.T) { inKillWorlds(t, killedAtPoints) }
+func TestKilledAtPoints(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a process of its own, which the race detector sees in other tests")
+	}
+	inKillWorlds(t, killedAtPoints)
+}
 
 func killedAtPoints(t *testing.T, w *killWorld) {
 	points := []string{
@@ -360,9 +367,6 @@ func killedAtPoints(t *testing.T, w *killWorld) {
 		"collect.store.before", "collect.store.after", "store.put.before", "store.put.after",
 		"store.record.before", "store.record.after", "store.updatestream.before", "store.updatestream.after",
 		"lake.merge.before", "lake.commit.before", "lake.commit.after", "store.dayexported.before", "store.dayexported.after",
-	}
-	if testing.Short() {
-		points = points[:4]
 	}
 	for _, point := range points {
 		t.Run(point, func(t *testing.T) {

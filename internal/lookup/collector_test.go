@@ -207,6 +207,9 @@ func TestTwoCollectors(t *testing.T) {
 // A run that is cut off at any write, before or after it took effect, or whose
 // time is up, leaves only what the next run mends.
 func TestCutOff(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the race detector sees the same goroutines in TestFaultsInManyWorlds")
+	}
 	var errCut = errors.New("cut off")
 	for _, point := range []string{"lookup.events.before", "lookup.events.after", "lookup.ledger.before", "lookup.ledger.after", "store.put.after", "store.updatestream.before", "store.updatestream.after"} {
 		t.Run(point, func(t *testing.T) {
@@ -266,10 +269,10 @@ func TestCutOff(t *testing.T) {
 // A watch of a week finds everything, also what is delivered late, asks little
 // more than a single reading would, and books it in a bounded ledger.
 func TestWatchOfAWeek(t *testing.T) {
-	days := 7
 	if testing.Short() {
-		days = 1
+		t.Skip("a week")
 	}
+	const days = 7
 	inBubble(t, func(t *testing.T) {
 		w := newWorld(t, simulate.Config{Seed: 9, Days: 3, Events: 9000}, server.Options{
 			Faults: server.Faults{Late: 2 * time.Hour, LateShare: 0.02}, Delivery: 4 * time.Minute,

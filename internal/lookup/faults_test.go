@@ -285,7 +285,7 @@ func TestFaultsInManyWorlds(t *testing.T) {
 					t.Errorf("%d of %d requests were throttled", throttled[0], asked[0])
 				}
 			}()
-			for seed := range uint64(10) {
+			for seed := range uint64(3 * pairs) {
 				run(t, 100*uint64(i)+seed, one)
 				if testing.Short() {
 					return

@@ -82,6 +82,9 @@ func (w *world) checkHonest(from, to time.Time) (missing int) {
 // What CloudTrail drops while it can't be read, or is being read, becomes a gap
 // that says so; all else is stored.
 func TestOldestPartExpires(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the race detector sees the same goroutines in TestFaultsInManyWorlds")
+	}
 	t.Run("denied for half a day", func(t *testing.T) {
 		inBubble(t, func(t *testing.T) {
 			w := newWorld(t, simulate.Config{Seed: 21, Events: 12000}, server.Options{
@@ -235,6 +238,9 @@ func (w *world) checkBudget(sum *lookup.Summary) {
 
 // A stream that is dense in one hour, and in one second, is read within the budget.
 func TestBudgetOfDenseStreams(t *testing.T) {
+	if testing.Short() {
+		t.Skip("the race detector sees the same goroutines in TestFaultsInManyWorlds")
+	}
 	for _, c := range []simulate.Config{
 		{Seed: 40, Days: 30, Events: 60000, Noise: 0.5},
 		{Seed: 41, Days: 30, Events: 20000, Burst: 300},
