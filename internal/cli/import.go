@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"strings"
@@ -14,6 +15,7 @@ import (
 	"github.com/iamtrack/iamtrack/internal/awsapi"
 	"github.com/iamtrack/iamtrack/internal/collect"
 	"github.com/iamtrack/iamtrack/internal/event"
+	"github.com/iamtrack/iamtrack/internal/legacy"
 	"github.com/iamtrack/iamtrack/internal/render"
 	"github.com/iamtrack/iamtrack/internal/source"
 )
@@ -21,12 +23,15 @@ import (
 type importOptions struct {
 	paths   []string
 	onlyNew bool
+	table   string // of the earlier tool; empty: paths are read
+	account string
+	units   float64
 }
 
 func newImportCmd(e *env) *cobra.Command {
 	var o importOptions
 	cmd := taking(&cobra.Command{
-		Use:   "import PATH…",
+		Use:   "import PATH… | --from-legacy-table TABLE",
 		Short: "Read CloudTrail files into the store and the lake",
 		Long: `Read CloudTrail files into the store and the lake. PATH is a file, a folder
 (with all below it), a pattern such as 'trail/**/*.json.gz', - for standard
@@ -46,19 +51,41 @@ deliver for 30 days; folders that were older than 35 days when an import of the
 same PATH ended are taken for complete, unless --since reaches further back.
 Needed are s3:ListBucket, s3:GetObject, and kms:Decrypt for an encrypted trail.
 
+With --from-legacy-table the table of events of the earlier IAM Activity Tracker, the
+one written in Python, is read instead. Its rows don't say who called but for a name, and
+have no MFA, so their events are marked, and give way to CloudTrail's own record of the
+same event, whichever comes first. --since and --until bound the events then. Needed are
+dynamodb:DescribeTable and dynamodb:Scan.
+
 JSON is one object: files, records, stored, duplicates, conflicts,
 filtered {service, role}, rejected, alerts, seconds, with stored + duplicates +
 conflicts + filtered + rejected = records; and failed_files, first_event,
-last_event, categories and more. A file that can't be read to its end, and a
+last_event, categories and more; of a table legacy {table, account_id, missing,
+unreadable}. A file that can't be read to its end, and a
 folder below PATH that can't be read at all, make the exit code 3; all the
 others are imported all the same.`,
 		Example: `  iamtrack import ~/cloudtrail/AWSLogs
   aws cloudtrail lookup-events --output json | iamtrack import -
   iamtrack import logs --sources iam,sts,signin,sso --format json
-  iamtrack import s3://my-trail/AWSLogs/ --since 30d --only-new`,
-		Args: argCount(1, -1, "what to import: a file, a folder, a pattern, s3://BUCKET/PREFIX, or - for standard input"),
+  iamtrack import s3://my-trail/AWSLogs/ --since 30d --only-new
+  iamtrack import --from-legacy-table iam-activity-tracker-events --aws-region us-east-1`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if o.table != "" {
+				return noArgs(cmd, args)
+			}
+			return argCount(1, -1, "what to import: a file, a folder, a pattern, s3://BUCKET/PREFIX, or - for standard input")(cmd, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.paths = args
+			if o.table == "" {
+				for _, name := range []string{"account", "read-units", "aws-region"} {
+					if cmd.Flags().Changed(name) {
+						return withHint(usagef("--%s goes with --from-legacy-table", name), "`iamtrack import --help` shows how")
+					}
+				}
+			} else if o.onlyNew {
+				return usagef("--only-new is about files: a table is read from where the last import of it was interrupted")
+			}
 			return runImport(cmd.Context(), e, o)
 		},
 	}, takesRange)
@@ -67,18 +94,88 @@ others are imported all the same.`,
 	// These two are settings: prepare reads them.
 	f.StringSlice("sources", nil, "keep only events of these services, such as iam,sts,signin,sso (setting sources)")
 	f.Bool("management-only", false, "leave data events out (setting management_only)")
-	awsFlags(cmd, "profile", "endpoint-url")
+	f.StringVar(&o.table, "from-legacy-table", "", "read the earlier tool's table of events in DynamoDB")
+	f.StringVar(&o.account, "account", "", "account whose events the table has (default: the table's own)")
+	f.Float64Var(&o.units, "read-units", 200, "read units a second that reading the table may take; 0: any number")
+	awsFlags(cmd, "profile", "endpoint-url", "aws-region")
+	f.Lookup("aws-region").Usage = "AWS region of the table (setting aws_region; default the profile's)"
 	return cmd
+}
+
+// legacyView is what `import --format json` tells of a legacy table.
+type legacyView struct {
+	Table     string   `json:"table"`
+	AccountID string   `json:"account_id"`
+	Missing   []string `json:"missing"` // what no row has
+	// Unreadable are rows of which a part could not be read, and was left out.
+	Unreadable int64 `json:"unreadable"`
+}
+
+// importView is what `import --format json` prints.
+type importView struct {
+	collect.Summary
+	Legacy *legacyView `json:"legacy,omitempty"`
+}
+
+// importLegacy imports a table of the earlier tool.
+func (e *env) importLegacy(ctx context.Context, a *app.App, o importOptions) (collect.Summary, *legacyView, error) {
+	if o.units < 0 {
+		return collect.Summary{}, nil, usagef("--read-units %v: use a positive number, or 0 for any", o.units)
+	}
+	session, err := e.aws(ctx)()
+	if err != nil {
+		return collect.Summary{}, nil, awsHint(err)
+	}
+	r, err := legacy.Open(ctx, session.Table(o.table), legacy.Options{AccountID: o.account, Since: e.since, Until: e.until, Units: o.units})
+	if errors.Is(err, legacy.ErrNoAccount) {
+		return collect.Summary{}, nil, withHint(fmt.Errorf("import: %w", err), "--account ID says whose they are: 12 digits")
+	}
+	if err != nil {
+		return collect.Summary{}, nil, awsHint(fmt.Errorf("import: %w", err))
+	}
+	e.note("table %s: about %s, of account %s", render.Text(r.Info().Name), count(r.Info().Items, "row"), r.AccountID())
+	p := e.newProgress()
+	defer p.done()
+	defer e.spendMemory()()
+	name := fmt.Sprintf("%s %s %s %d %d", session.Region(), r.Info().Name, r.AccountID(), unixOf(e.since), unixOf(e.until))
+	sum, err := a.ImportLegacy(ctx, r, name, collect.ImportOptions{MemoryBytes: e.config.MemoryLimit / 8, Progress: p.importing})
+	p.done()
+	if err != nil {
+		return sum, nil, withHint(awsHint(err), "what was read is stored: give the command again, and it goes on")
+	}
+	return sum, &legacyView{Table: r.Info().Name, AccountID: r.AccountID(), Missing: legacy.Missing(), Unreadable: r.Unreadable}, e.rememberImport(ctx, a, sum)
+}
+
+// unixOf is a bound in a name; 0 for none.
+func unixOf(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.Unix()
 }
 
 func runImport(ctx context.Context, e *env, o importOptions) error {
 	return e.with(ctx, "import", true, func(a *app.App) error {
-		sum, err := e.importInto(ctx, a, o)
+		var sum collect.Summary
+		var old *legacyView
+		var err error
+		if o.table != "" {
+			sum, old, err = e.importLegacy(ctx, a, o)
+		} else {
+			sum, err = e.importInto(ctx, a, o)
+		}
 		if err != nil {
 			return err
 		}
-		if err := e.object(sum, func() string { return e.importText(sum) }); err != nil {
+		if err := e.object(importView{sum, old}, func() string { return e.importText(sum) }); err != nil {
 			return err
+		}
+		if old != nil {
+			e.note("the table's rows have no %s: their events are marked (%s in the column rest), and CloudTrail's own records take their place when they come",
+				strings.Join(old.Missing, ", "), legacy.Mark)
+			if old.Unreadable > 0 {
+				e.warn("%s a part that is no JSON, which was left out", count(old.Unreadable, "row has|rows have"))
+			}
 		}
 		e.importNotes(sum)
 		e.tell(ctx, a)

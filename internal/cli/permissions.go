@@ -26,6 +26,7 @@ type permissionsOptions struct {
 	external  string
 	kmsKey    string
 	partition string
+	table     string // of the earlier tool
 }
 
 // Documents that permissions prints.
@@ -89,6 +90,7 @@ of CloudFormation.`,
 	f.StringVar(&o.principal, "principal", "", "ARN of the user or role that runs the command, for --document trust")
 	f.StringVar(&o.external, "external-id", "", "external id that the role is to ask for, for --document trust")
 	f.StringVar(&o.kmsKey, "kms-key", "", "ARN of the KMS key that encrypts the trail")
+	f.StringVar(&o.table, "from-legacy-table", "", "for import: the earlier tool's table that is read, instead of a trail")
 	f.StringVar(&o.partition, "partition", "", "aws, aws-cn or aws-us-gov (default: that of the settings' ARNs and regions, else aws)")
 	complete(cmd, "document", documentCaller, documentMember, documentTrust)
 	complete(cmd, "partition", "aws", "aws-cn", "aws-us-gov")
@@ -178,6 +180,10 @@ func (e *env) permissionOptions(o permissionsOptions) (permission.Options, error
 		Partition: o.partition, Own: true, Organization: c.Organization, RoleName: c.OrganizationRole,
 		RegionsKnown: len(c.Regions) > 0, KMSKey: o.kmsKey,
 	}
+	if o.table != "" && (o.command != permission.Import || o.path != "" || o.kmsKey != "") {
+		return need, usagef("--from-legacy-table goes with import, and with no trail")
+	}
+	need.LegacyTable = o.table
 	if strings.HasPrefix(o.command, "aws ") {
 		need.Stack = e.stackName()
 	}

@@ -78,6 +78,8 @@ type Options struct {
 	// Bucket and Prefix are the trail's; empty: none is read from S3. KMSKey is the
 	// ARN of the key that encrypts it; empty: none does.
 	Bucket, Prefix, KMSKey string
+	// LegacyTable is the earlier tool's table that is imported, instead of a trail.
+	LegacyTable string
 	// Stack is the name of the stack that the aws commands work on, ArtifactsBucket the
 	// bucket for its program; empty: the program's own.
 	Stack, ArtifactsBucket string
@@ -102,6 +104,10 @@ func Caller(command string, o Options) (Document, error) {
 		}
 		list = append(list, accounts(o)...)
 	case Import:
+		if o.LegacyTable != "" {
+			table := fmt.Sprintf("arn:%s:dynamodb:*:*:table/%s", cmp.Or(o.Partition, "aws"), o.LegacyTable)
+			list = append(list, permit("ReadLegacyTable", []string{table}, "dynamodb:DescribeTable", "dynamodb:Scan"))
+		}
 	case Verify:
 		list = append(list, permit("ReadDigestKeys", []string{"*"}, "cloudtrail:ListPublicKeys"))
 	case Alerts:
@@ -113,7 +119,7 @@ func Caller(command string, o Options) (Document, error) {
 	default:
 		return Document{}, fmt.Errorf("command %q asks AWS for nothing", command)
 	}
-	if command == Import || command == Verify || command == Doctor {
+	if command == Import && o.LegacyTable == "" || command == Verify || command == Doctor {
 		list = append(list, trail(o)...)
 	}
 	if len(o.Topics) > 0 {

@@ -38,8 +38,15 @@ type File struct {
 	// is closed to us, a link to nowhere. Open returns it.
 	Err error
 
+	content []byte   // of a file that is in memory; nil for others
 	remote  Bucket   // where an s3:// path lies; nil for files of this machine
 	fetched *fetched // see Ahead; nil when it isn't fetched ahead
+}
+
+// InMemory is a file of what was read elsewhere; path says where, and etag tells its
+// content from others of that path.
+func InMemory(path, etag string, content []byte) File {
+	return File{Path: path, Size: int64(len(content)), ETag: etag, Named: true, content: content}
 }
 
 // Stdin is the path that means standard input.

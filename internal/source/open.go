@@ -179,6 +179,9 @@ func input(ctx context.Context, f File, stdin io.Reader) (io.Reader, error) {
 	if f.remote != nil {
 		return f.openRemote(ctx)
 	}
+	if f.content != nil {
+		return bytes.NewReader(f.content), nil
+	}
 	path := f.Path
 	if path == Stdin {
 		if stdin == nil {
