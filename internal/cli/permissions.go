@@ -57,7 +57,8 @@ Of ec2:DescribeRegions and account:ListRegions the second is asked only when the
 first is denied: one of them is enough, and none when the regions are named
 (setting regions). SNS topics are those of the setting channels.
 
-With --stack it is for whoever asks that stack: COMMAND is ` + strings.Join(permission.StackCommands(), ", ") + `,
+With --stack it is for whoever asks that stack: COMMAND is one of
+` + strings.Join(permission.StackCommands(), ", ") + `,
 with --fresh and --engine as for the command. The names of the stack's parts are asked
 of CloudFormation.`,
 		Example: `  iamtrack permissions collect
