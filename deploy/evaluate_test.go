@@ -300,7 +300,7 @@ func (s *stack) environment(function string) map[string]string {
 // everything is switched on.
 func everything(t *testing.T, more map[string]string) *stack {
 	given := map[string]string{
-		"Organization": "true", "OrganizationId": "o-abcdefghij", "AlertsEmailAddress": "security@example.com",
+		"Alarms": "all", "Organization": "true", "OrganizationId": "o-abcdefghij", "AlertsEmailAddress": "security@example.com",
 		"KmsKeyArn":         "arn:aws:kms:eu-west-3:111122223333:key/1234abcd",
 		"Channels":          "{name: chat, type: slack, url: '${ssm:/iamtrack/slack}'}",
 		"ChannelParameters": "arn:aws:ssm:eu-west-3:111122223333:parameter/iamtrack/slack",

@@ -238,6 +238,7 @@ var signs = map[string]string{"GreaterThanOrEqualToThreshold": "≥", "GreaterTh
 
 func alarmTable(t *testing.T) string {
 	s := everything(t, nil)
+	essential := evaluate(t, deploy.Template, nil).of("AWS::CloudWatch::Alarm")
 	for name := range s.values { // a parameter is named, not its value
 		if !strings.Contains(name, ":") && name != "Topic" {
 			if _, list := s.values[name].([]any); !list {
@@ -246,13 +247,17 @@ func alarmTable(t *testing.T) string {
 		}
 	}
 	var b strings.Builder
-	b.WriteString("| alarm | when | what it means |\n|---|---|---|\n")
+	b.WriteString("| alarm | when | what it means | with `Alarms` |\n|---|---|---|---|\n")
 	alarms := s.of("AWS::CloudWatch::Alarm")
 	for _, id := range slices.Sorted(maps.Keys(alarms)) {
 		raw := s.eval(s.names[id].(map[string]any)["Properties"]).(map[string]any)
 		name := strings.TrimPrefix(raw["AlarmName"].(string), "iam-tracker-")
-		fmt.Fprintf(&b, "| `%s` | `%s` (%s) %s %s within %s s | %s |\n", name, raw["MetricName"], strings.ToLower(raw["Statistic"].(string)),
-			signs[raw["ComparisonOperator"].(string)], raw["Threshold"], within(raw), cell.Replace(raw["AlarmDescription"].(string)))
+		set := "essential, all"
+		if essential[id] == nil {
+			set = "all"
+		}
+		fmt.Fprintf(&b, "| `%s` | `%s` (%s) %s %s within %s s | %s | %s |\n", name, raw["MetricName"], strings.ToLower(raw["Statistic"].(string)),
+			signs[raw["ComparisonOperator"].(string)], raw["Threshold"], within(raw), cell.Replace(raw["AlarmDescription"].(string)), set)
 	}
 	return b.String()
 }

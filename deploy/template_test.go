@@ -17,6 +17,7 @@ import (
 	"github.com/iamtrack/iamtrack/internal/app"
 	"github.com/iamtrack/iamtrack/internal/awsapi/callstest"
 	"github.com/iamtrack/iamtrack/internal/config"
+	"github.com/iamtrack/iamtrack/internal/cost"
 	"github.com/iamtrack/iamtrack/internal/coverage"
 	"github.com/iamtrack/iamtrack/internal/function"
 	"github.com/iamtrack/iamtrack/internal/permission"
@@ -241,22 +242,19 @@ func TestSafe(t *testing.T) {
 	}
 }
 
-// The alarms rest on metrics that exist: AWS's own, of resources of the stack, and the
-// ones that the functions write, with their dimensions. Each has an action.
-func TestAlarms(t *testing.T) {
-	s := everything(t, nil)
-	own := map[string]bool{} // function/metric
-	for _, name := range function.Names() {
-		for _, metric := range function.MetricNames(name) {
-			own[name+"/"+metric] = true
-		}
-	}
-	watched := map[string]bool{}
+// watched are the metrics that the alarms of a stack look at, one each: AWS's own, of
+// resources of the stack, and the ones that the functions write, with their dimension.
+// Each alarm has an action.
+func watched(t *testing.T, s *stack) map[string]bool {
+	found := map[string]bool{}
 	for name, a := range s.of("AWS::CloudWatch::Alarm") {
 		for _, k := range []string{"AlarmActions", "OKActions"} {
 			if fmt.Sprint(a[k]) != "["+topicARN+"]" {
 				t.Errorf("%s: %s are %v", name, k, a[k])
 			}
+		}
+		if a["Metrics"] != nil {
+			t.Errorf("%s looks at several metrics, and each is charged for", name)
 		}
 		dims := map[string]string{}
 		for _, d := range a["Dimensions"].([]any) {
@@ -266,38 +264,51 @@ func TestAlarms(t *testing.T) {
 		metric := a["MetricName"].(string)
 		switch a["Namespace"] {
 		case function.Namespace:
-			if diff := cmp.Diff(map[string]string{"Stack": "iam-tracker", "Function": dims["Function"]}, dims); diff != "" {
+			if diff := cmp.Diff(map[string]string{"Stack": "iam-tracker"}, dims); diff != "" {
 				t.Errorf("%s: dimensions %s", name, diff)
 			}
-			if !own[dims["Function"]+"/"+metric] {
-				t.Errorf("%s: the function %s has no metric %s", name, dims["Function"], metric)
+			if !slices.Contains(function.MetricNames(), metric) {
+				t.Errorf("%s: no function has a metric %s", name, metric)
 			}
-			watched[dims["Function"]+"/"+metric] = true
 		case "AWS/Lambda":
 			f := strings.Trim(dims["FunctionName"], "<>")
 			s.properties(f)
-			watched[f+"/"+metric] = true
-			if metric == "Duration" {
-				// A function stops on its own before its time is up, and then has some left.
-				limit, _ := strconv.Atoi(s.properties(f)["Timeout"].(string))
-				threshold, _ := strconv.Atoi(a["Threshold"].(string))
-				if threshold >= limit*1000 || threshold < limit*1000/2 {
-					t.Errorf("%s: the threshold is %d ms, the time-out %d s", name, threshold, limit)
-				}
-			}
+			metric = f + "/" + metric
 		case "AWS/SQS":
-			watched["dead letters"] = true
+			metric = "dead letters"
 		default:
 			t.Errorf("%s: unknown namespace %v", name, a["Namespace"])
 		}
+		if found[metric] {
+			t.Errorf("%s: %s has two alarms", name, metric)
+		}
+		found[metric] = true
 	}
-	want := []string{"dead letters", "TrackerFunction/Invocations", "tracker/CollectionLag", "tracker/CoverageGaps", "exporter/DaysToExport", "exporter/InboxUnreadable"}
-	for name := range s.of("AWS::Serverless::Function") {
-		want = append(want, name+"/Errors", name+"/Duration", name+"/Throttles")
-	}
-	for _, w := range want {
-		if !watched[w] {
-			t.Errorf("no alarm watches %s", w)
+	return found
+}
+
+// What is free of charge is ten metrics and ten alarms, and that is what a stack has by
+// default. Each failure still raises an alarm.
+func TestAlarms(t *testing.T) {
+	always := []string{"TrackerFunction/Errors", "CollectionLag", "CoverageGaps", "TimeUsed"}
+	lake, messages := []string{"ExporterFunction/Errors", "DaysToExport", "InboxUnreadable"}, []string{"NotifierFunction/Errors", "NotifierFunction/Throttles"}
+	for name, c := range map[string]struct {
+		given map[string]string
+		want  []string
+	}{
+		"by default": {nil, slices.Concat(always, lake, messages, []string{"dead letters"})},
+		"all": {map[string]string{"Alarms": "all"}, slices.Concat(always, lake, messages,
+			[]string{"dead letters", "TrackerFunction/Throttles", "ExporterFunction/Throttles", "RealtimeFunction/Throttles", "RealtimeFunction/Errors"})},
+		"no messages": {map[string]string{"EnableSecurityAlerts": "false"}, slices.Concat(always, lake, []string{"dead letters", "TrackerFunction/Throttles"})},
+		"no lake":     {map[string]string{"EnableAnalytics": "false", "EnableRealtime": "false", "Alarms": "all"}, slices.Concat(always, messages, []string{"TrackerFunction/Throttles"})},
+	} {
+		has := watched(t, evaluate(t, deploy.Template, c.given))
+		slices.Sort(c.want)
+		if diff := cmp.Diff(c.want, slices.Sorted(maps.Keys(has))); diff != "" {
+			t.Errorf("%s: what the alarms watch (-want +have):\n%s", name, diff)
+		}
+		if free := cost.DefaultPrices().Free; name == "by default" && (len(has) != int(cost.DefaultUnits().Alarms) || float64(len(has)) > free.Alarms || float64(len(function.MetricNames())) > free.Metrics) {
+			t.Errorf("%d alarms and %d metrics, of which %v and %v are free", len(has), len(function.MetricNames()), free.Alarms, free.Metrics)
 		}
 	}
 }
@@ -453,7 +464,7 @@ var others = map[string]string{
 	"BucketName": "lake-of-iam-tracker", "AthenaDatabase": "iam", "AthenaWorkgroup": "security", "AthenaOutputLocation": "s3://results-of-queries/", "AthenaScanLimit": "1000000000",
 	"HotDays": "30", "LakeDays": "400", "LogRetentionDays": "90", "KmsKeyArn": "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab", "DeleteData": "true",
 	"BillingMode": "PAY_PER_REQUEST", "Architecture": "x86_64", "TrackerMemorySize": "512", "ExporterMemorySize": "2048", "LogLevel": "DEBUG",
-	"CollectionLagSeconds": "90000", "TrackerSilentSeconds": "86400", "ExportAlarmDays": "7",
+	"Alarms": "all", "CollectionLagSeconds": "90000", "TrackerSilentSeconds": "86400", "ExportAlarmDays": "7",
 }
 
 // Each parameter makes a difference to what the stack is made of.

@@ -421,7 +421,7 @@ func setupOf(values []stack.Value) (s cost.Setup, err error) {
 	}
 	s = cost.Setup{
 		OnDemand: valueOf(values, "BillingMode") == "PAY_PER_REQUEST", ReadCapacity: tableUnits, WriteCapacity: tableUnits,
-		ARM: valueOf(values, "Architecture") == stack.ARM, Analytics: on("EnableAnalytics"), Realtime: on("EnableRealtime"), Alerts: on("EnableSecurityAlerts"),
+		ARM: valueOf(values, "Architecture") == stack.ARM, Analytics: on("EnableAnalytics"), Realtime: on("EnableRealtime"), Alerts: on("EnableSecurityAlerts"), AllAlarms: valueOf(values, "Alarms") == "all",
 		Runs: rate("ScheduleExpression"), Exports: rate("ExportScheduleExpression"), Notices: rate("NotifyScheduleExpression"),
 		TrackerMB: number("TrackerMemorySize"), ExporterMB: number("ExporterMemorySize"), NotifierMB: notifierMB,
 		HotDays: number("HotDays"), LogDays: number("LogRetentionDays"), LakeMonths: lakeMonths, QueriesGB: 10,

@@ -89,6 +89,7 @@ type Units struct {
 	LogBytesPerRun                float64 `yaml:"log_bytes_per_run"`
 	Metrics                       float64 `yaml:"metrics"`
 	Alarms                        float64 `yaml:"alarms"`
+	AllAlarms                     float64 `yaml:"all_alarms"`
 }
 
 // DefaultPrices are those that the program comes with.
@@ -173,6 +174,7 @@ type Setup struct {
 	ReadCapacity, WriteCapacity       float64 // provisioned, otherwise
 	ARM                               bool
 	Analytics, Realtime, Alerts       bool
+	AllAlarms                         bool
 	Runs, Exports, Notices            float64 // a day
 	TrackerMB, ExporterMB, NotifierMB float64
 	HotDays                           float64
@@ -292,7 +294,11 @@ func Monthly(v Volume, s Setup, u Units, p Prices) Estimate {
 	add("CloudWatch", "logs taken in", logs, "GB", p.Free.LogGB, p.Prices.LogGB)
 	add("CloudWatch", "logs kept", logs*s.LogDays/days, "GB", p.Free.LogGB, p.Prices.LogGBKept)
 	add("CloudWatch", "metrics", u.Metrics, "metrics", p.Free.Metrics, p.Prices.Metric)
-	add("CloudWatch", "alarms", u.Alarms, "alarms", p.Free.Alarms, p.Prices.Alarm)
+	alarms := u.Alarms
+	if s.AllAlarms {
+		alarms = u.AllAlarms
+	}
+	add("CloudWatch", "alarms", alarms, "alarms", p.Free.Alarms, p.Prices.Alarm)
 	return e
 }
 

@@ -2,6 +2,7 @@ package function_test
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"testing"
 	"time"
@@ -12,13 +13,15 @@ import (
 	"github.com/iamtrack/iamtrack/internal/function"
 	"github.com/iamtrack/iamtrack/internal/simulate"
 	"github.com/iamtrack/iamtrack/internal/simulate/server"
+	"github.com/iamtrack/iamtrack/internal/store"
 )
 
 // alarm is one of the stack's, on a metric that the functions write.
 type alarm struct {
-	Function, Metric string
-	above            func(v float64) bool // whether a value is on the wrong side
-	shown            bool                 // that a fault raises it
+	Metric string
+	above  func(v float64) bool // whether a value is on the wrong side
+	silent bool                 // no value at all is on the wrong side, too
+	shown  bool                 // that a fault raises it
 }
 
 // alarms reads them from the template, with the defaults of its parameters.
@@ -51,10 +54,7 @@ func alarms(t *testing.T) map[string]*alarm {
 			MetricName         string    `yaml:"MetricName"`
 			Threshold          yaml.Node `yaml:"Threshold"`
 			ComparisonOperator string    `yaml:"ComparisonOperator"`
-			Dimensions         []struct {
-				Name  string `yaml:"Name"`
-				Value string `yaml:"Value"`
-			} `yaml:"Dimensions"`
+			TreatMissingData   string    `yaml:"TreatMissingData"`
 		}
 		if err := r.Properties.Decode(&p); err != nil {
 			t.Fatalf("%s: %v", id, err)
@@ -70,7 +70,7 @@ func alarms(t *testing.T) map[string]*alarm {
 		if err != nil {
 			t.Fatalf("%s: threshold %v", id, err)
 		}
-		a := &alarm{Metric: p.MetricName, above: func(v float64) bool { return v >= limit }}
+		a := &alarm{Metric: p.MetricName, silent: p.TreatMissingData == "breaching", above: func(v float64) bool { return v >= limit }}
 		switch p.ComparisonOperator {
 		case "GreaterThanOrEqualToThreshold":
 		case "GreaterThanThreshold":
@@ -78,14 +78,24 @@ func alarms(t *testing.T) map[string]*alarm {
 		default:
 			t.Fatalf("%s: %s isn't known", id, p.ComparisonOperator)
 		}
-		for _, d := range p.Dimensions {
-			if d.Name == "Function" {
-				a.Function = d.Value
-			}
-		}
 		found[id] = a
 	}
 	return found
+}
+
+// slow is a store that takes its time to count, and may fail then.
+type slow struct {
+	store.Store
+	takes time.Duration
+	fails error
+}
+
+func (s slow) Counts(ctx context.Context) (store.Counts, error) {
+	time.Sleep(s.takes)
+	if s.fails != nil {
+		return store.Counts{}, s.fails
+	}
+	return s.Store.Counts(ctx)
 }
 
 // A dry run of the alarms that rest on the functions' own metrics: without a fault the
@@ -99,9 +109,9 @@ func TestAlarms(t *testing.T) {
 		if a == nil {
 			t.Fatalf("the template has no %s", id)
 		}
-		values := s.figures(a.Function, a.Metric)
+		values := s.figures("", a.Metric)
 		if len(values) == 0 {
-			t.Fatalf("%s: the function %s wrote no %s", id, a.Function, a.Metric)
+			t.Fatalf("%s: no function wrote %s", id, a.Metric)
 		}
 		return values[len(values)-1]
 	}
@@ -166,8 +176,28 @@ func TestAlarms(t *testing.T) {
 		run(function.Exporter)
 		expect(s, true, "InboxUnreadableAlarm")
 		run(function.Exporter)
-		expect(s, false, "InboxUnreadableAlarm")
+		expect(s, false, "InboxUnreadableAlarm", "TimeUsedAlarm")
+
+		// The table answers so slowly that a run takes nearly all of its time; and then
+		// a run fails besides.
+		fast := s.App.Store
+		for _, fail := range []error{nil, errors.New("the table is gone")} {
+			s.App.Store = slow{fast, 870 * time.Second, fail}
+			if _, err := s.invoke(function.Notifier, nil, 15*time.Minute); !errors.Is(err, fail) {
+				t.Errorf("the notifier: %v, want %v", err, fail)
+			}
+			expect(s, true, "TimeUsedAlarm")
+			s.App.Store = fast
+			run(function.Notifier)
+			expect(s, false, "TimeUsedAlarm")
+		}
 	})
+	// Who can't be started at all writes no figure, and that is an alarm.
+	for _, id := range []string{"CollectionLagAlarm", "ExportLagAlarm"} {
+		if !all[id].silent {
+			t.Errorf("%s: silence isn't on the wrong side", id)
+		}
+	}
 	for id, a := range all {
 		if !a.shown {
 			t.Errorf("%s: no fault was shown to raise it", id)

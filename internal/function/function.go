@@ -96,7 +96,11 @@ func (f *Functions) Invoke(ctx context.Context, name string, payload json.RawMes
 	default:
 		return nil, Known(name)
 	}
-	took := slog.Float64("seconds", f.Now().Sub(started).Seconds())
+	ended := f.Now()
+	if end, ok := ctx.Deadline(); ok && end.After(started) {
+		f.Metrics.Put(name, ended, Metric{"TimeUsed", Percent, 100 * float64(ended.Sub(started)) / float64(end.Sub(started))})
+	}
+	took := slog.Float64("seconds", ended.Sub(started).Seconds())
 	if err != nil {
 		f.Log.ErrorContext(ctx, name+" failed", slog.String("error", err.Error()), took)
 		return nil, err

@@ -18,24 +18,23 @@ const Namespace = "IAMActivityTracker"
 const (
 	Count   = "Count"
 	Seconds = "Seconds"
+	Percent = "Percent"
 )
 
-// metricNames are the figures of each function, by which the stack's alarms go.
-var metricNames = map[string][]string{
-	Tracker: {"EventsStored", "EventsFiltered", "EventsLate", "EventsRejected", "CoverageGaps", "CollectionLag", "Requests", "RequestsThrottled",
-		"Problems", "AlertsPending"},
-	Realtime: {"EventsStored", "EventsFiltered", "EventsRejected", "Alerts"},
-	Exporter: {"DaysWritten", "DaysToExport", "InboxUnreadable"},
-	Notifier: {"MessagesSent", "ChannelsFailed", "AlertsPending"},
-}
+// published are the figures that CloudWatch makes metrics of, one for the stack each:
+// ten are free of charge in an account, and a metric with the function's name for a
+// dimension would be one more for each function. The other figures are in the same lines
+// of the log, where CloudWatch Logs Insights finds them.
+var published = []string{"EventsStored", "EventsFiltered", "EventsLate", "EventsRejected", "CoverageGaps", "CollectionLag", "AlertsPending",
+	"DaysToExport", "InboxUnreadable", "TimeUsed"}
 
-// MetricNames lists the metrics that each invocation of a function writes.
-func MetricNames(function string) []string { return slices.Clone(metricNames[function]) }
+// MetricNames lists the metrics of a stack in CloudWatch.
+func MetricNames() []string { return slices.Clone(published) }
 
 // Metric is one figure of an invocation.
 type Metric struct {
 	Name  string
-	Unit  string // Count or Seconds
+	Unit  string // Count, Seconds or Percent
 	Value float64
 }
 
@@ -45,7 +44,7 @@ type Metric struct {
 type Metrics struct {
 	// W is the function's log.
 	W io.Writer
-	// Stack is the stack's name, the second dimension besides the function's.
+	// Stack is the stack's name, the dimension of the metrics.
 	Stack string
 
 	mu sync.Mutex
@@ -69,13 +68,15 @@ type emfMeta struct {
 
 // Put writes the figures of one invocation, in one line.
 func (m *Metrics) Put(function string, at time.Time, metrics ...Metric) {
-	list := make([]emfMetric, len(metrics))
+	list := []emfMetric{}
 	line := map[string]any{"Stack": m.Stack, "Function": function}
-	for i, v := range metrics {
-		list[i] = emfMetric{v.Name, v.Unit}
+	for _, v := range metrics {
+		if slices.Contains(published, v.Name) {
+			list = append(list, emfMetric{v.Name, v.Unit})
+		}
 		line[v.Name] = v.Value
 	}
-	line["_aws"] = emfMeta{at.UnixMilli(), []emfDirective{{Namespace, [][]string{{"Stack", "Function"}}, list}}}
+	line["_aws"] = emfMeta{at.UnixMilli(), []emfDirective{{Namespace, [][]string{{"Stack"}}, list}}}
 	text, err := json.Marshal(line)
 	if err != nil { // floats that aren't numbers, which no count is
 		return

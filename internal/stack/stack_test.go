@@ -540,7 +540,7 @@ func TestValues(t *testing.T) {
 }
 
 func TestAlarmsAreCounted(t *testing.T) {
-	if got, want := strings.Count(deploy.Template, "Type: AWS::CloudWatch::Alarm\n"), cost.DefaultUnits().Alarms; float64(got) != want {
+	if got, want := strings.Count(deploy.Template, "Type: AWS::CloudWatch::Alarm\n"), cost.DefaultUnits().AllAlarms; float64(got) != want {
 		t.Errorf("%d alarms, and the cost page is computed with %v", got, want)
 	}
 }
