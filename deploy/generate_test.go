@@ -270,15 +270,52 @@ func within(alarm map[string]any) string {
 	return alarm["Period"].(string)
 }
 
+// ofStack names the parts of a stack.
+var ofStack = strings.NewReplacer("<Bucket.Arn>", "bucket", "<Table.Arn>", "table", "<DeadLetters.Arn>", "queue", "iam-tracker-Topic-1ABC", "topic",
+	"<TrackerLogs.Arn>", "its log", "<RealtimeLogs.Arn>", "its log", "<ExporterLogs.Arn>", "its log", "<NotifierLogs.Arn>", "its log")
+
+// grantTable lists what each function may do, with all that can be switched on. Names
+// stand for what the stack is made of.
+func grantTable(t *testing.T) string {
+	s := everything(t, nil)
+	var b strings.Builder
+	b.WriteString("| function | may | on |\n|---|---|---|\n")
+	for _, function := range []string{"Tracker", "Realtime", "Exporter", "Notifier"} {
+		for _, st := range statements(t, s.properties(function+"Role")) {
+			var on []string
+			for _, r := range st.resources {
+				if r == "*" {
+					on = append(on, "all (AWS knows no resource here)")
+					continue
+				}
+				parts := strings.SplitN(r, ":", 6) // arn:PARTITION:SERVICE:REGION:ACCOUNT:NAME, or a part of the stack
+				on = append(on, "`"+ofStack.Replace(parts[len(parts)-1])+"`")
+			}
+			fmt.Fprintf(&b, "| %s | `%s` | %s |\n", strings.ToLower(function), strings.Join(st.actions, "`, `"), strings.Join(on, ", "))
+		}
+	}
+	return b.String()
+}
+
+// The page about security says what the functions may do.
+func TestSecurityPage(t *testing.T) {
+	generated(t, "../docs/security.md", map[string]string{"permissions": grantTable(t)})
+}
+
 // The page about the template has its parameters and alarms.
 func TestPage(t *testing.T) {
-	const page = "../docs/template.md"
+	generated(t, "../docs/template.md", map[string]string{"parameters": parameterTable(t), "alarms": alarmTable(t)})
+}
+
+// generated holds parts of a page to what they are made of.
+func generated(t *testing.T, page string, parts map[string]string) {
+	t.Helper()
 	text, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := string(text)
-	for part, table := range map[string]string{"parameters": parameterTable(t), "alarms": alarmTable(t)} {
+	for part, table := range parts {
 		begin := strings.Index(want, "<!-- "+part+":")
 		if begin < 0 {
 			t.Fatalf("%s hasn't the mark of the part %s", page, part)

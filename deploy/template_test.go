@@ -325,9 +325,14 @@ func TestRealtimePattern(t *testing.T) {
 	if !slices.Equal(sources, want) {
 		t.Errorf("the rule asks for %v, collection for %v", sources, want)
 	}
+	// Anybody who may put events can name a detail-type; sources of AWS are AWS's.
+	if diff := cmp.Diff([]any{map[string]any{"prefix": "aws."}}, pattern["source"]); diff != "" {
+		t.Error(diff)
+	}
 	home := map[string]string{"HomeRegion": "us-east-1"}
 	forwarded := evaluate(t, deploy.Realtime, home).properties("Forward")["EventPattern"].(map[string]any)
-	if diff := cmp.Diff(map[string]any{"account": []any{"111122223333"}, "region": []any{"eu-west-3"}, "detail": pattern["detail"], "detail-type": pattern["detail-type"]}, forwarded); diff != "" {
+	if diff := cmp.Diff(map[string]any{"account": []any{"111122223333"}, "region": []any{"eu-west-3"}, "detail": pattern["detail"], "detail-type": pattern["detail-type"],
+		"source": []any{map[string]any{"prefix": "aws."}}}, forwarded); diff != "" {
 		t.Error(diff)
 	}
 	for _, c := range []struct {

@@ -27,6 +27,9 @@ type AdoptOptions struct {
 	Since, Until int64
 	// DryRun: nothing is written; what would be new is counted.
 	DryRun bool
+	// Again are ids of events that go through the rules although they are known here,
+	// which finds what a store that was made anew beside its lake lacks.
+	Again map[string]bool
 	// MemoryBytes bounds the rows held before they are written; 0: 64 MiB.
 	MemoryBytes int64
 	// Stored, when set, is called when all rows of some days are durable.
@@ -126,7 +129,7 @@ func (a *adopter) day(ctx context.Context, d event.Date) error {
 				return nil
 			}
 			a.observer.Observe(e, false)
-			if v, ok := a.have[e.Key()]; ok && v == e.Version() || a.losers[store.RefOf(e)] {
+			if v, ok := a.have[e.Key()]; !a.o.Again[e.EventID] && (ok && v == e.Version() || a.losers[store.RefOf(e)]) {
 				a.sum.Known++
 				return nil
 			}
@@ -211,7 +214,7 @@ func (a *adopter) take(ctx context.Context, events []event.Event, filtered []eve
 	for i := range events {
 		e := &events[i]
 		k, v := e.Key(), e.Version()
-		if f, ok := hot[k]; ok && f.Version == v || a.have[k] == v || lost[refs[i]] {
+		if f, ok := hot[k]; !a.o.Again[e.EventID] && (ok && f.Version == v || a.have[k] == v || lost[refs[i]]) {
 			a.sum.Known++
 			continue
 		}

@@ -228,6 +228,27 @@ func TestExchangeTellsNobodyTwice(t *testing.T) {
 	}
 }
 
+// A store that was made anew beside its lake gets back what it knew of it.
+func TestExchangeHealsAStoreMadeAnew(t *testing.T) {
+	local := newPipeline(t)
+	b := lake.OpenMem()
+	mustImport(t, local, writeLines(t, filepath.Join(t.TempDir(), "a.jsonl"), encode(t, rec("e1", now.AddDate(0, 0, -3))),
+		encode(t, rec("e2", now.AddDate(0, 0, -4), func(r map[string]any) {
+			r["eventName"], r["requestParameters"] = "AttachUserPolicy", map[string]any{"userName": "x", "policyArn": "arn:aws:iam::aws:policy/AdministratorAccess"}
+		}))))
+	if _, err := transfer("push", local.Store, local, inboxOver(t, store.OpenMem(), b)); err != nil {
+		t.Fatal(err)
+	}
+	anew := inboxOver(t, store.OpenMem(), b)
+	r, err := transfer("push", local.Store, local, anew)
+	if err != nil || r.Alerts == 0 || r.AlertsMissing > 0 || r.EventsNew > 0 {
+		t.Errorf("%+v, %v", r, err)
+	}
+	if diff := cmp.Diff(stateOf(t, local).Alerts, stateOf(t, anew).Alerts); diff != "" {
+		t.Errorf("alerts (-local +anew):\n%s", diff)
+	}
+}
+
 // Coverage is claimed when all events are stored, and no sooner; within bounds, no
 // further; of days that the giver lost, not at all.
 func TestExchangeClaimsWhatWasRead(t *testing.T) {

@@ -265,6 +265,9 @@ func (t *transfer) events(ctx context.Context) error {
 		o.Stored = func(ctx context.Context, days []event.Date) error { return t.mark(ctx, h, days) }
 	}
 	adopted, err := t.to.Adopt(ctx, h, days, o)
+	if err == nil && !t.o.DryRun {
+		err = t.heal(ctx, o)
+	}
 	t.sum.DaysRead = adopted.Days
 	t.sum.EventsNew, t.sum.EventsKnown, t.sum.Conflicts, t.sum.Filtered = adopted.New, adopted.Known, adopted.Conflicts, adopted.Filtered
 	if err != nil || t.o.DryRun {
@@ -272,6 +275,36 @@ func (t *transfer) events(ctx context.Context) error {
 	}
 	// Groups that wait for it, of a transfer that was interrupted.
 	_, err = t.to.Store.Record(ctx, store.Findings{}, t.to.Rules.Settle)
+	return err
+}
+
+// heal has the receiver look again at the events behind alerts that it lacks although
+// it has the events, as when its store was made anew beside its lake.
+func (t *transfer) heal(ctx context.Context, o collect.AdoptOptions) error {
+	have, err := alertsOf(ctx, t.to.Store)
+	if err != nil {
+		return err
+	}
+	days := map[event.Date]bool{}
+	o.Again, o.Stored, o.Progress = map[string]bool{}, nil, nil
+	for i := range t.given {
+		a := &t.given[i]
+		if _, ok := have[a.ID]; ok {
+			continue
+		}
+		for _, e := range append([]rule.EventRef{{EventID: a.EventID, EventTime: a.EventTime}}, a.Events...) {
+			o.Again[e.EventID] = true
+			days[event.DateOf(e.EventTime)] = true
+		}
+	}
+	if len(days) == 0 {
+		return nil
+	}
+	h, err := t.from.Holdings(ctx) // what waits is read once
+	if err != nil {
+		return err
+	}
+	_, err = t.to.Adopt(ctx, h, slices.Sorted(maps.Keys(days)), o)
 	return err
 }
 

@@ -311,6 +311,12 @@ func (f *Functions) realtime(ctx context.Context, payload json.RawMessage) (*Rea
 		return nil, fmt.Errorf("the event %.64q of detail-type %.64q from %.64q isn't a CloudTrail record: the rule that sends events here must ask for detail-types that end in %q",
 			e.ID, e.DetailType, e.Source, strings.TrimSpace(viaCloudTrail))
 	}
+	// EventBridge lets nobody but AWS send events of such a source (Amazon EventBridge
+	// API Reference, PutEventsRequestEntry).
+	if !strings.HasPrefix(e.Source, "aws.") {
+		return nil, fmt.Errorf("the event %.64q says that it is CloudTrail's, and comes from %.64q: only sources that begin with aws. are AWS's own; somebody who may put events into the bus of this account, or of one that forwards to it, made it up",
+			e.ID, e.Source)
+	}
 	sum, err := f.App.Pipeline.Ingest(ctx, []collect.Live{{Data: e.Detail, From: "EventBridge event " + e.ID}})
 	if err != nil {
 		return nil, err

@@ -367,6 +367,7 @@ func TestRealtime(t *testing.T) {
 		for name, payload := range map[string]any{
 			"not one of EventBridge":    []int{1},
 			"isn't a CloudTrail record": map[string]any{"id": "e2", "detail-type": "EC2 Instance State-change Notification", "source": "aws.ec2", "detail": map[string]any{"state": "\x1b[31m"}},
+			"made it up":                map[string]any{"id": "e3", "detail-type": "AWS API Call via CloudTrail", "source": "my.aws.iam", "detail": detail},
 			`of detail-type ""`:         map[string]any{},
 			`detail-type "\x1b[2Jx`:     map[string]any{"detail-type": "\x1b[2Jx", "detail": 1},
 		} {

@@ -73,7 +73,9 @@ func OnStack(command string, s Stack, fresh, duckdb bool, o Options) (Document, 
 			// Files that change while they are read are read by their version.
 			permit("ReadLake", []string{bucket + "/*"}, "s3:GetObject", "s3:GetObjectVersion"))
 		if command == Push {
-			list = append(list, permit("WriteLake", []string{bucket + "/*"}, "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"))
+			list = append(list,
+				permit("WriteLake", []string{bucket + "/events/*", bucket + "/filtered/*", bucket + "/keys/*"}, "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload"),
+				permit("KeepLargeValues", []string{bucket + "/large/*"}, "s3:PutObject"))
 		}
 		if asksAthena {
 			list = append(list, athena(s, arn)...)
