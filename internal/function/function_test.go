@@ -12,7 +12,10 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,6 +27,7 @@ import (
 	"github.com/iamtrack/iamtrack/internal/config"
 	"github.com/iamtrack/iamtrack/internal/cost"
 	"github.com/iamtrack/iamtrack/internal/event"
+	"github.com/iamtrack/iamtrack/internal/fault"
 	"github.com/iamtrack/iamtrack/internal/function"
 	"github.com/iamtrack/iamtrack/internal/lake"
 	"github.com/iamtrack/iamtrack/internal/notify"
@@ -34,9 +38,34 @@ import (
 
 var today = time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
 
+// dieAt is the setting by which this program is the bootstrap of AWS Lambda instead of
+// a test, and kills itself at a point of package fault: its name, a colon and which
+// time.
+const dieAt = "IAMTRACK_TEST_DIE_AT"
+
+func dyingBootstrap(at string) {
+	point, nth, _ := strings.Cut(at, ":")
+	var n atomic.Int64
+	left, err := strconv.ParseInt(nth, 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	fault.Set(func(p string) error {
+		if p == point && n.Add(1) == left {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {} // the signal is on its way
+		}
+		return nil
+	})
+	function.Main("test")
+}
+
 // TestMain takes away the AWS settings of whoever runs the tests, and makes what
 // packages share, compressors, outside of any bubble.
 func TestMain(m *testing.M) {
+	if at := os.Getenv(dieAt); at != "" {
+		dyingBootstrap(at)
+	}
 	for _, kv := range os.Environ() {
 		if name, _, _ := strings.Cut(kv, "="); strings.HasPrefix(name, "AWS_") {
 			_ = os.Unsetenv(name)

@@ -17,14 +17,19 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/iamtrack/iamtrack/internal/awsapi"
+	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/function"
 	"github.com/iamtrack/iamtrack/internal/function/runtimetest"
 	"github.com/iamtrack/iamtrack/internal/lake"
@@ -50,6 +55,8 @@ type deployed struct {
 	queue   string
 	topic   string
 }
+
+const stackTable = "events-of-the-stack"
 
 const account = "111122223333" // the simulated organization's management account
 
@@ -78,7 +85,7 @@ func deploy(t *testing.T, events int, change ...func(*simulate.Config, *server.O
 	t.Cleanup(sim.Close)
 	db, s3 := peers.DynamoDB(t), peers.S3(t)
 	d.moto = peers.Moto(t)
-	const bucket, table = "lake-of-the-stack", "events-of-the-stack"
+	const bucket, table = "lake-of-the-stack", stackTable
 	peers.S3Bucket(t, s3, bucket, true)
 	d.topic = d.subscribe()
 
@@ -194,50 +201,151 @@ func (d *deployed) must(f *runtimetest.Function) map[string]any {
 	return out
 }
 
-// Twelve days come in through invocations of few seconds, killed at random, two at
-// once; in the end store, lake, coverage and alerts equal the declared truth, and the
-// queue that is subscribed to the topic got each alert.
+// passes lets time go by for what the killed left behind: leases, claims of messages, and
+// writers that are believed alive for a quarter of an hour end that much earlier.
+func (d *deployed) passes(by time.Duration) {
+	d.t.Helper()
+	db, ctx := d.session.DynamoDB(""), context.Background()
+	for _, kind := range []struct{ pk, numbers, sets string }{{pk: "lease", numbers: "e"}, {pk: "outbox", numbers: "cu"}, {pk: "day", sets: "w f"}} {
+		out, err := db.Query(ctx, &dynamodb.QueryInput{TableName: aws.String(stackTable), KeyConditionExpression: aws.String("pk = :pk"), ConsistentRead: aws.Bool(true),
+			ExpressionAttributeValues: map[string]types.AttributeValue{":pk": &types.AttributeValueMemberS{Value: kind.pk}}})
+		if err != nil {
+			d.t.Fatal(err)
+		}
+		if out.LastEvaluatedKey != nil {
+			d.t.Fatalf("more items of %s than fit a page", kind.pk)
+		}
+		for _, it := range out.Items {
+			change := func(name string, to types.AttributeValue) {
+				if _, err := db.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: aws.String(stackTable), Key: map[string]types.AttributeValue{"pk": it["pk"], "sk": it["sk"]},
+					UpdateExpression: aws.String("SET #n = :v"), ExpressionAttributeNames: map[string]string{"#n": name}, ExpressionAttributeValues: map[string]types.AttributeValue{":v": to}}); err != nil {
+					d.t.Fatal(err)
+				}
+			}
+			for _, name := range strings.Fields(kind.numbers) {
+				if n, ok := it[name].(*types.AttributeValueMemberN); ok && n.Value != "0" {
+					change(name, &types.AttributeValueMemberN{Value: earlier(d.t, n.Value, by.Milliseconds())})
+				}
+			}
+			for _, name := range strings.Fields(kind.sets) {
+				if set, ok := it[name].(*types.AttributeValueMemberSS); ok {
+					var to []string
+					for _, writer := range set.Value {
+						end, id, _ := strings.Cut(writer, " ")
+						to = append(to, earlier(d.t, end, int64(by/time.Second))+" "+id)
+					}
+					change(name, &types.AttributeValueMemberSS{Value: to})
+				}
+			}
+		}
+	}
+}
+
+func earlier(t *testing.T, number string, by int64) string {
+	t.Helper()
+	n, err := strconv.ParseInt(number, 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strconv.FormatInt(n-by, 10)
+}
+
+// atWork waits until somebody holds a lease, for a few seconds.
+func (d *deployed) atWork() {
+	db := d.session.DynamoDB("")
+	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		out, err := db.Query(context.Background(), &dynamodb.QueryInput{TableName: aws.String(stackTable), KeyConditionExpression: aws.String("pk = :pk"),
+			FilterExpression: aws.String("attribute_not_exists(f) AND e > :now"), ExpressionAttributeValues: map[string]types.AttributeValue{
+				":pk": &types.AttributeValueMemberS{Value: "lease"}, ":now": &types.AttributeValueMemberN{Value: strconv.FormatInt(time.Now().UnixMilli(), 10)}}})
+		if err != nil {
+			d.t.Error(err)
+			return
+		}
+		if out.Count > 0 {
+			return
+		}
+	}
+}
+
+// dying is a function whose program kills itself at a point of package fault.
+func (d *deployed) dying(handler, at string) *runtimetest.Function {
+	d.t.Helper()
+	program, err := os.Executable()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	f := &runtimetest.Function{Program: program, Env: append(slices.Clone(d.env), dieAt+"="+at), Handler: handler, Timeout: time.Minute}
+	d.t.Cleanup(f.Stop)
+	return f
+}
+
+// dies invokes a function that must be killed by its point.
+func (d *deployed) dies(handler, at string) {
+	d.t.Helper()
+	if r, err := d.dying(handler, at).Invoke([]byte(`{}`)); err != nil || r.Failed != "Runtime exited" {
+		d.t.Errorf("%s did not come to %s: %v %q %s", handler, at, err, r.Failed, r.Payload)
+	}
+	d.passes(time.Hour)
+}
+
+// Ninety days come in through invocations of at most a minute, two at once, killed at
+// each step and at random; in the end store, lake, coverage, counts and alerts equal the
+// declared truth, and the queue that is subscribed to the topic got each alert.
 func TestDeployed(t *testing.T) {
-	d := deploy(t, 2500)
+	begun := time.Now()
+	d := deploy(t, 4000, func(c *simulate.Config, o *server.Options) {
+		c.Start = c.End.AddDate(0, 0, -90)
+		o.Rate = 1000 // the rate is tested in virtual time
+	})
+	d.env = append(d.env, "IAMTRACK_REQUEST_RATE=1000", fmt.Sprintf("IAMTRACK_CHANNELS=[{name: one, type: sns, topic_arn: %[1]q}, {name: two, type: sns, topic_arn: %[1]q}, {name: three, type: sns, topic_arn: %[1]q}]", d.topic))
 	ctx := context.Background()
 	rng := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test
-	one, two := d.function(function.Tracker, 15*time.Second), d.function(function.Tracker, 15*time.Second)
-	killed := 0
-	for range 3 {
+	one, two := d.function(function.Tracker, time.Minute), d.function(function.Tracker, time.Minute)
+	stage := func(what string) { t.Logf("%5.1f s: %s", time.Since(begun).Seconds(), what) }
+	stage("deployed")
+	for i, at := range []string{"inbox.put.before:1", "inbox.put.after:2", "collect.store.before:2", "collect.store.after:1", "lookup.events.after:2", "lookup.ledger.before:2", "lookup.ledger.after:2"} {
+		// Beside the one that dies another is at work, which is killed some time.
 		var wg sync.WaitGroup
-		for _, f := range []*runtimetest.Function{one, two} {
-			after := time.Duration(rng.IntN(4000)) * time.Millisecond
-			wg.Go(func() {
-				cancel := f.Kill(after)
-				defer cancel()
-				r, err := f.Invoke([]byte(`{}`))
-				if err != nil {
-					t.Error(err)
-				}
-				if r.Failed == "Runtime exited" {
-					killed++
-				}
-			})
-		}
+		kill := time.Duration(50+i*100+rng.IntN(300)) * time.Millisecond
+		wg.Go(func() {
+			d.atWork()
+			cancel := two.Kill(kill)
+			defer cancel()
+			if _, err := two.Invoke([]byte(`{}`)); err != nil {
+				t.Error(err)
+			}
+		})
+		r, err := d.dying(function.Tracker, at).Invoke([]byte(`{}`))
 		wg.Wait()
+		if err != nil || r.Failed != "Runtime exited" {
+			t.Errorf("the tracker did not come to %s: %v %q %s", at, err, r.Failed, r.Payload)
+		}
+		d.passes(time.Hour)
 	}
-	if killed == 0 {
-		t.Error("nothing was killed")
-	}
-	deadline := time.Now().Add(25 * time.Minute)
+	stage("trackers were killed")
+	deadline := time.Now().Add(10 * time.Minute)
 	runs := 0
 	for done := false; !done; runs++ {
 		if time.Now().After(deadline) {
 			t.Fatal("the days don't come to an end")
 		}
+		// At first two at once share the regions.
+		var wg sync.WaitGroup
+		if runs < 2 {
+			wg.Go(func() {
+				if r, err := two.Invoke([]byte(`{}`)); err != nil || (r.Failed != "" && !strings.Contains(r.Failed, "another collector reads it")) {
+					t.Errorf("the tracker beside: %v %s", err, r.Failed)
+				}
+			})
+		}
 		r, err := one.Invoke([]byte(`{}`))
+		wg.Wait()
 		if err != nil {
 			t.Fatal(err)
 		}
+		stage(fmt.Sprintf("run %d: %s %s", runs, r.Payload, r.Failed))
 		if r.Failed != "" {
-			// The lease of one that was killed runs out after a minute.
 			t.Logf("tracker: %s", r.Failed)
-			time.Sleep(5 * time.Second)
 			continue
 		}
 		var out struct {
@@ -247,58 +355,111 @@ func TestDeployed(t *testing.T) {
 		if err := json.Unmarshal(r.Payload, &out); err != nil {
 			t.Fatal(err)
 		}
-		if r.Cold {
-			t.Logf("cold start: %s of processor time, peak %d MB", r.Start, r.Peak>>20)
-		}
-		if done = !out.Unfinished && out.Problems == 0; !done {
-			time.Sleep(time.Second)
-		}
+		done = !out.Unfinished && out.Problems == 0
 	}
-	t.Logf("%d invocations after the kills", runs)
+	stage(fmt.Sprintf("%d runs after the kills", runs))
 
+	for _, at := range []string{"lake.merge.before:2", "lake.commit.before:1", "lake.commit.after:2", "lake.commit.filtered.after:1", "lake.index.after:1", "inbox.delete.before:3", "inbox.delete.after:2"} {
+		d.dies(function.Exporter, at)
+	}
+	stage("exporters were killed")
 	exporter := d.function(function.Exporter, time.Minute)
-	cancel := exporter.Kill(1500 * time.Millisecond)
+	cancel := exporter.Kill(500 * time.Millisecond)
 	_, err := exporter.Invoke([]byte(`{}`))
 	cancel()
 	if err != nil {
 		t.Fatal(err)
 	}
+	d.passes(time.Hour)
 	for left := 1.; left > 0; {
 		if time.Now().After(deadline) {
 			t.Fatal("the export doesn't come to an end")
 		}
-		r := d.must(exporter)
-		if left = r["dirty_days"].(float64); left > 0 {
-			time.Sleep(time.Second)
-		}
+		left = d.must(exporter)["dirty_days"].(float64)
 	}
 	if r := d.must(exporter); r["written"] != 0. || r["days"] != 0. {
 		t.Errorf("the second export writes %v", r)
 	}
+	stage("exported")
 
-	got := map[string]bool{}
+	kept, leftOut := map[string]bool{}, map[string]bool{}
 	dates, err := d.lake.Dates(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
-	add := func(id string) {
-		if got[id] {
+	add := func(to map[string]bool, id string) {
+		if kept[id] || leftOut[id] {
 			t.Errorf("event %s is there twice", id)
 		}
-		got[id] = true
+		to[id] = true
 	}
+	hot := 0
 	for _, day := range dates {
+		var inLake, inTable []string
 		for e, err := range d.lake.Events(ctx, day) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			add(e.EventID)
+			add(kept, e.EventID)
+			inLake = append(inLake, e.AccountID+" "+e.EventID)
 		}
 		for f, err := range d.lake.Filtered(ctx, day) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			add(f.EventID)
+			add(leftOut, f.EventID)
+		}
+		if day < event.DateOf(time.Now().AddDate(0, 0, -6).UnixMilli()) {
+			continue // the table keeps a week
+		}
+		for e, err := range d.store.Day(ctx, day) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			inTable = append(inTable, e.AccountID+" "+e.EventID)
+		}
+		slices.Sort(inLake)
+		slices.Sort(inTable)
+		if diff := cmp.Diff(inLake, inTable); diff != "" {
+			t.Errorf("%s (-lake +table):\n%s", day, diff)
+		}
+		hot += len(inTable)
+	}
+	if hot == 0 {
+		t.Error("the table has no event of the last days")
+	}
+	days, err := d.store.LakeDays(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var events, filtered int64
+	for _, day := range days {
+		events, filtered = events+day.Events, filtered+day.Filtered
+	}
+	if events != int64(len(kept)) || filtered != int64(len(leftOut)) {
+		t.Errorf("counted are %d events and %d that were left out, the lake has %d and %d", events, filtered, len(kept), len(leftOut))
+	}
+	ledgers, err := d.store.Streams(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range ledgers {
+		p := l.Promised()
+		if gaps := l.Gaps(p); l.Ended == 0 && (len(gaps) > 0 || p.To-p.From < 89*86400) {
+			t.Errorf("%v: promised are %d days, and there are gaps: %v", l.Stream, (p.To-p.From)/86400, gaps)
+		}
+	}
+	noise := map[string]bool{}
+	for e := range d.sim.Truth().Events {
+		if e.Account == account {
+			noise[e.EventID] = e.Filtered
+		}
+	}
+	for _, ids := range []map[string]bool{kept, leftOut} {
+		for id := range ids {
+			if _, ok := noise[id]; !ok {
+				t.Errorf("the lake has %s, which never happened", id)
+			}
 		}
 	}
 	n := 0
@@ -310,8 +471,13 @@ func TestDeployed(t *testing.T) {
 		for _, id := range ids {
 			n++
 			shown[id] = true
-			if !got[id] {
-				t.Errorf("%v: event %s is missing", stream, id)
+			if is, isn := kept, leftOut; noise[id] {
+				is, isn = leftOut, kept
+				if !is[id] || isn[id] {
+					t.Errorf("%v: event %s of a service was left out: %v, kept: %v", stream, id, is[id], isn[id])
+				}
+			} else if !is[id] || isn[id] {
+				t.Errorf("%v: event %s was kept: %v, left out: %v", stream, id, is[id], isn[id])
 			}
 		}
 	}
@@ -319,20 +485,17 @@ func TestDeployed(t *testing.T) {
 		t.Fatalf("the account shows %d events: too few", n)
 	}
 
-	notifier := d.function(function.Notifier, time.Minute)
-	cancel = notifier.Kill(300 * time.Millisecond)
-	if _, err := notifier.Invoke([]byte(`{}`)); err != nil {
-		t.Fatal(err)
+	for _, at := range []string{"notify.send.before:2", "notify.send.after:1", "store.settle.after:1"} {
+		d.dies(function.Notifier, at)
 	}
-	cancel()
+	notifier := d.function(function.Notifier, time.Minute)
 	for pending := 1.; pending > 0; {
 		if time.Now().After(deadline) {
 			t.Fatal("messages don't get away")
 		}
-		if pending = d.must(notifier)["pending"].(float64); pending > 0 {
-			time.Sleep(2 * time.Second)
-		}
+		pending = d.must(notifier)["pending"].(float64)
 	}
+	stage("told")
 	alerts, err := d.store.Alerts(ctx, store.AlertFilter{})
 	if err != nil {
 		t.Fatal(err)
