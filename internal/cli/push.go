@@ -9,6 +9,7 @@ import (
 
 	"github.com/iamtrack/iamtrack/internal/app"
 	"github.com/iamtrack/iamtrack/internal/exchange"
+	"github.com/iamtrack/iamtrack/internal/lake"
 	"github.com/iamtrack/iamtrack/internal/render"
 	"github.com/iamtrack/iamtrack/internal/store"
 )
@@ -86,7 +87,14 @@ type exchangeView struct {
 
 func runExchange(ctx context.Context, e *env, d direction, dryRun bool) (err error) {
 	e.debug("data directory %s (%s)", e.config.DataDir, e.config.Origin("data_dir"))
-	here, err := app.Open(ctx, e.config, app.Options{Command: d.name, Create: !d.toStack && !dryRun, Now: e.now, Version: e.version})
+	options := app.Options{Command: d.name, Create: !d.toStack && !dryRun, Now: e.now, Version: e.version}
+	here, err := app.Open(ctx, e.config, options)
+	if dryRun && !d.toStack && errors.Is(err, app.ErrNoData) {
+		// What would be moved into a directory that isn't there yet.
+		if here, err = app.New(e.config, store.OpenMem(), lake.OpenMem(), options); err == nil {
+			here.Pipeline.Inbox = nil
+		}
+	}
 	if err != nil {
 		return err
 	}

@@ -123,6 +123,12 @@ func TestPushAndPull(t *testing.T) {
 			}
 
 			fresh := filepath.Join(t.TempDir(), "copy")
+			if stdout, _ = move("pull", fresh, "--dry-run"); !strings.Contains(stdout, "would be new to the data directory") {
+				t.Errorf("pull into nothing:\n%s", stdout)
+			}
+			if _, err := os.Stat(fresh); err == nil {
+				t.Error("the dry run made the data directory")
+			}
 			if stdout, _ = move("pull", fresh); !strings.Contains(stdout, "new to the data directory") {
 				t.Errorf("pull:\n%s", stdout)
 			}

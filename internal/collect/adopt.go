@@ -60,12 +60,14 @@ func (p *Pipeline) Adopt(ctx context.Context, from *Holdings, days []event.Date,
 		o.MemoryBytes = defaultMemory
 	}
 	a := &adopter{p: p, from: from, o: o, parser: event.NewParser(), nodes: map[event.Date]map[string]bool{}}
-	if len(days) > 0 && !o.DryRun && withLineage {
-		var err error
-		if a.here, err = p.Holdings(ctx); err != nil {
-			return a.sum, err
-		}
+	if len(days) == 0 {
+		return a.sum, nil
 	}
+	var err error
+	if a.here, err = p.Holdings(ctx); err != nil {
+		return a.sum, err
+	}
+	a.lost = a.here.refs()
 	for i, d := range days {
 		if ctx.Err() != nil {
 			return a.sum, context.Cause(ctx)
@@ -93,13 +95,13 @@ type adopter struct {
 	whole []event.Date // read to their end, and not yet told of
 
 	here  *Holdings                      // what was here before
+	lost  map[store.ConflictRef]bool     // contents that are known here to have lost
 	nodes map[event.Date]map[string]bool // that its events of a day use
 
 	// of the day at hand
 	date     event.Date
 	have     map[event.Key]event.Version // events here, and those taken
 	filtered map[event.Filtered]bool
-	losers   map[store.ConflictRef]bool // known here
 	observer *lineage.Observer
 }
 
@@ -129,7 +131,7 @@ func (a *adopter) day(ctx context.Context, d event.Date) error {
 				return nil
 			}
 			a.observer.Observe(e, false)
-			if v, ok := a.have[e.Key()]; !a.o.Again[e.EventID] && (ok && v == e.Version() || a.losers[store.RefOf(e)]) {
+			if v, ok := a.have[e.Key()]; !a.o.Again[e.EventID] && (ok && v == e.Version() || a.lost[store.RefOf(e)]) {
 				a.sum.Known++
 				return nil
 			}
@@ -169,7 +171,7 @@ func (a *adopter) day(ctx context.Context, d event.Date) error {
 
 // lookUp reads what is here of the day.
 func (a *adopter) lookUp(ctx context.Context) (err error) {
-	a.have, a.filtered, a.losers = nil, map[event.Filtered]bool{}, nil
+	a.have, a.filtered = nil, map[event.Filtered]bool{}
 	if !a.p.NoLake {
 		if a.have, err = a.p.Lake.Versions(ctx, a.date); err != nil {
 			return err
@@ -184,37 +186,33 @@ func (a *adopter) lookUp(ctx context.Context) (err error) {
 	if a.have == nil {
 		a.have = map[event.Key]event.Version{}
 	}
-	var refs []store.ConflictRef
-	for i := range a.from.losers[a.date] {
-		refs = append(refs, store.RefOf(&a.from.losers[a.date][i]))
-	}
-	if len(refs) > 0 {
-		a.losers, err = a.p.Store.IsConflict(ctx, refs)
-	}
-	return err
+	return nil
 }
 
 // take holds rows that the day's files here don't have, unless they wait here for the
 // export.
 func (a *adopter) take(ctx context.Context, events []event.Event, filtered []event.Filtered) error {
-	keys := make([]event.Key, len(events))
-	refs := make([]store.ConflictRef, len(events))
-	for i := range events {
-		keys[i], refs[i] = events[i].Key(), store.RefOf(&events[i])
-	}
-	hot, err := a.p.Store.Find(ctx, keys)
-	if err != nil {
-		return err
-	}
-	lost, err := a.p.Store.IsConflict(ctx, refs)
-	if err != nil {
-		return err
+	var hot map[event.Key]store.Found
+	var known map[event.Filtered]bool
+	// Else the day's files have all that is here, and a table need not be asked.
+	if a.here.waiting[a.date] != nil {
+		keys := make([]event.Key, len(events))
+		for i := range events {
+			keys[i] = events[i].Key()
+		}
+		var err error
+		if hot, err = a.p.Store.Find(ctx, keys); err != nil {
+			return err
+		}
+		if known, err = a.p.Store.FindFiltered(ctx, filtered); err != nil {
+			return err
+		}
 	}
 	out := parsed{}
 	for i := range events {
 		e := &events[i]
 		k, v := e.Key(), e.Version()
-		if f, ok := hot[k]; !a.o.Again[e.EventID] && (ok && f.Version == v || a.have[k] == v || lost[refs[i]]) {
+		if f, ok := hot[k]; !a.o.Again[e.EventID] && (ok && f.Version == v || a.have[k] == v || a.lost[store.RefOf(e)]) {
 			a.sum.Known++
 			continue
 		}
@@ -235,10 +233,6 @@ func (a *adopter) take(ctx context.Context, events []event.Event, filtered []eve
 		if v.Compare(a.have[k]) > 0 {
 			a.have[k] = v
 		}
-	}
-	known, err := a.p.Store.FindFiltered(ctx, filtered)
-	if err != nil {
-		return err
 	}
 	for _, f := range filtered {
 		// An event of the key here takes the place of the row.
@@ -412,25 +406,20 @@ func (a *adopter) dropVoid(ctx context.Context, links map[linkID]lineage.Link) e
 		return nil
 	}
 	keys := make([]event.Key, 0, len(links))
-	refs := make([]store.ConflictRef, 0, len(links))
 	for id := range links {
-		k := event.Key{AccountID: id.account, EventID: id.event}
-		keys, refs = append(keys, k), append(refs, store.ConflictRef{Key: k, Hash: id.version.Hash})
-	}
-	lost, err := a.p.Store.IsConflict(ctx, refs)
-	if err != nil {
-		return err
+		keys = append(keys, event.Key{AccountID: id.account, EventID: id.event})
 	}
 	outranked := func(event.Key, event.Version) bool { return false }
 	if a.o.Since != 0 || a.o.Until != 0 {
 		// The event itself may lie outside, and not come along to lose.
+		var err error
 		if outranked, err = a.greater(ctx, keys); err != nil {
 			return err
 		}
 	}
 	maps.DeleteFunc(links, func(id linkID, _ lineage.Link) bool {
 		k := event.Key{AccountID: id.account, EventID: id.event}
-		return lost[store.ConflictRef{Key: k, Hash: id.version.Hash}] || outranked(k, id.version)
+		return a.lost[store.ConflictRef{Key: k, Hash: id.version.Hash}] || outranked(k, id.version)
 	})
 	return nil
 }
@@ -478,6 +467,11 @@ func (a *adopter) flush(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if part.tally.conflicts > 0 {
+			if err := a.relearn(ctx); err != nil {
+				return err
+			}
+		}
 	}
 	whole := a.whole
 	a.whole = nil
@@ -486,6 +480,17 @@ func (a *adopter) flush(ctx context.Context) error {
 	}
 	if len(whole) > 0 && a.o.Stored != nil {
 		return a.o.Stored(ctx, whole)
+	}
+	return nil
+}
+
+// relearn reads which contents have lost by now.
+func (a *adopter) relearn(ctx context.Context) error {
+	for e, err := range a.p.Store.Conflicts(ctx) {
+		if err != nil {
+			return err
+		}
+		a.lost[store.RefOf(&e)] = true
 	}
 	return nil
 }

@@ -159,6 +159,17 @@ func (h *Holdings) Version(d event.Date) string {
 // Losers is how many contents of the day are kept that lost to another of their event.
 func (h *Holdings) Losers(d event.Date) int { return len(h.losers[d]) }
 
+// refs are the contents that have lost.
+func (h *Holdings) refs() map[store.ConflictRef]bool {
+	refs := map[store.ConflictRef]bool{}
+	for _, day := range h.losers {
+		for i := range day {
+			refs[store.RefOf(&day[i])] = true
+		}
+	}
+	return refs
+}
+
 // read passes on the day's rows, in no order; one that lies in two places comes twice.
 // It can be read once.
 func (h *Holdings) read(ctx context.Context, d event.Date, take taker) error {
