@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -300,6 +301,18 @@ func grantTable(t *testing.T) string {
 // The page about security says what the functions may do.
 func TestSecurityPage(t *testing.T) {
 	generated(t, "../docs/security.md", map[string]string{"permissions": grantTable(t)})
+	alarms := alarmTable(t)
+	for _, page := range []string{"security", "troubleshooting", "operations"} {
+		text, err := os.ReadFile("../docs/" + page + ".md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile("alarm (`[a-z-]+`)").FindAllStringSubmatch(string(text), -1) {
+			if !strings.Contains(alarms, "| "+m[1]+" |") {
+				t.Errorf("docs/%s.md: there is no alarm %s", page, m[1])
+			}
+		}
+	}
 }
 
 // The page about the template has its parameters and alarms.
