@@ -150,18 +150,22 @@ func processorShare(percent int) (procs string, remove func(), err error) {
 	return "", nil, err
 }
 
+// wholeProcessor is for how much memory, in MB, a function has one processor; for less it
+// has that share of one (AWS Lambda Developer Guide, "Configure Lambda function memory").
+const wholeProcessor = 1769
+
 var figureLine = regexp.MustCompile(`FIGURE (\{.*\})`)
 
 // invocations runs the test that measures them over DynamoDB Local and an S3 server.
 func (b *bench) invocations() error {
 	const name = "TestFigures"
 	cmd := exec.CommandContext(b.ctx, "go", "test", "-tags", "integration", "-count=1", "-timeout", "30m", "-v", "-run", "^"+name+"$", "./internal/function")
-	cmd.Env = append(os.Environ(), "IAMTRACK_TEST_EVENTS=60000")
+	cmd.Env = append(os.Environ(), "IAMTRACK_TEST_EVENTS=30000")
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%s: %w: %s", name, err, out)
 	}
-	b.printf("\nInvocations over DynamoDB Local, versitygw and a simulated organization on the same machine, starts included (`go test -tags integration -run %s ./internal/function`); GB-seconds are those of the memory that the function has, for as long as it ran.\n\n| run | has, MB | peak, MB | records | seconds | of processor time | GB-seconds | for a million records |\n|---|---|---|---|---|---|---|---|\n", name)
+	b.printf("\nInvocations over DynamoDB Local, versitygw and a simulated organization on the same machine, starts included (`go test -tags integration -run %s ./internal/function`); GB-seconds are those of the memory that the function has, for as long as it ran, or for as long as its processor time takes with the share of a processor that AWS Lambda gives for that memory (a whole one for 1,769 MB), whichever is more.\n\n| run | has, MB | peak, MB | records | seconds | of processor time | GB-seconds | for a million records |\n|---|---|---|---|---|---|---|---|\n", name)
 	found := figureLine.FindAllStringSubmatch(string(out), -1)
 	if len(found) == 0 {
 		return fmt.Errorf("%s says nothing: %s", name, out)
@@ -171,14 +175,15 @@ func (b *bench) invocations() error {
 			What         string
 			Memory       int
 			Records      int
+			PerRecord    bool
 			Seconds, CPU float64
 			Peak         int64
 		}
 		if err := json.Unmarshal([]byte(m[1]), &f); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		gbs, million := f.Seconds*float64(f.Memory)/1024, ""
-		if f.Records > 1000 {
+		gbs, million := max(f.Seconds*float64(f.Memory), f.CPU*wholeProcessor)/1024, ""
+		if f.PerRecord {
 			million = fmt.Sprintf("%.0f", gbs/float64(f.Records)*1e6)
 		}
 		b.printf("| %s | %d | %d | %d | %.1f | %.2f | %.2f | %s |\n", f.What, f.Memory, f.Peak>>20, f.Records, f.Seconds, f.CPU, gbs, million)

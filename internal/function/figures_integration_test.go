@@ -4,6 +4,7 @@ package function_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"strconv"
 	"testing"
@@ -20,6 +21,7 @@ type figure struct {
 	Memory      int // what the function has, MB
 	Invocations int
 	Records     int     // that came, or rows that were exported
+	PerRecord   bool    // it takes what it takes for the records
 	Seconds     float64 // by the clock, of all invocations, starts included
 	CPU         float64 // seconds of processor time
 	Peak        int64   // bytes of resident memory
@@ -56,25 +58,47 @@ func TestFigures(t *testing.T) {
 			f.Seconds += r.Took.Seconds() + r.Asked.Seconds()
 			f.CPU, f.Peak = r.Processor.Seconds(), r.Peak
 			if done(out) {
-				text, err := json.Marshal(f)
-				if err != nil {
-					t.Fatal(err)
-				}
-				t.Logf("FIGURE %s", text)
-				if f.Peak > int64(f.Memory)<<20 {
-					t.Errorf("%s takes more memory than it has", f.What)
-				}
+				f.log(t)
 				return f
 			}
 		}
 		t.Fatalf("%s doesn't come to an end", f.What)
 		return f
 	}
-	read := run(figure{What: "tracker, a first reading", Memory: 256}, function.Tracker, nil, func(out map[string]any) bool { return out["unfinished"] == false })
-	run(figure{What: "exporter, all of it", Memory: 512, Records: read.Records}, function.Exporter, nil, func(out map[string]any) bool { return out["dirty_days"] == 0. })
+	read := run(figure{What: "tracker, a first reading", Memory: 256, PerRecord: true}, function.Tracker, nil, func(out map[string]any) bool { return out["unfinished"] == false })
+	run(figure{What: "exporter, all of it", Memory: 512, Records: read.Records, PerRecord: true}, function.Exporter, nil, func(out map[string]any) bool { return out["dirty_days"] == 0. })
 	once := func(map[string]any) bool { return true }
 	// At AWS's own rate.
 	run(figure{What: "tracker, nothing new", Memory: 128}, function.Tracker, []string{"IAMTRACK_REQUEST_RATE=2"}, once)
 	run(figure{What: "exporter, nothing new", Memory: 128}, function.Exporter, nil, once)
 	run(figure{What: "notifier, nothing to send but what waits", Memory: 128}, function.Notifier, nil, once)
+	run(figure{What: "notifier, nothing to send", Memory: 256}, function.Notifier, nil, once)
+
+	// Events one by one, as EventBridge delivers them.
+	f := figure{What: "realtime", Memory: 256, PerRecord: true}
+	fn := &runtimetest.Function{Program: d.program, Env: d.env, Handler: function.Realtime, Memory: f.Memory}
+	defer fn.Stop()
+	for i := range 200 {
+		r, err := fn.Invoke(bridge(fmt.Sprintf("figure-%d", i), time.Now().UTC().Add(-time.Minute), ""))
+		if err != nil || r.Failed != "" {
+			t.Fatalf("%s: %v %s\n%s", f.What, err, r.Failed, r.Log)
+		}
+		f.Invocations, f.Records = f.Invocations+1, f.Records+1
+		f.Seconds += r.Took.Seconds() + r.Asked.Seconds()
+		f.CPU, f.Peak = r.Processor.Seconds(), r.Peak
+	}
+	f.log(t)
+}
+
+// log writes a figure to the test's log.
+func (f figure) log(t *testing.T) {
+	t.Helper()
+	text, err := json.Marshal(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("FIGURE %s", text)
+	if f.Peak > int64(f.Memory)<<20 {
+		t.Errorf("%s takes more memory than it has", f.What)
+	}
 }
