@@ -429,15 +429,41 @@ func setupOf(values []stack.Value) (s cost.Setup, err error) {
 	return s, err
 }
 
+// manyAlike is up to how many equal changes of resources of one type are told one by
+// one: a stack has dozens of saved queries.
+const manyAlike = 5
+
 // showPlan prints what would change and what it costs.
 func (e *env) showPlan(v *deployView) error {
 	changes := slices.Clone(v.Changes)
 	slices.SortStableFunc(changes, func(a, b awsapi.ResourceChange) int { return strings.Compare(a.Action, b.Action) })
+	type kind struct{ action, resource string }
+	kindOf := func(c awsapi.ResourceChange) kind {
+		if c.Replacement == "True" || c.Replacement == "Conditional" { // what is in it may be lost
+			return kind{c.Action, c.Resource}
+		}
+		return kind{c.Action, c.Type}
+	}
+	alike := map[kind]int{}
+	for _, c := range changes {
+		alike[kindOf(c)]++
+	}
 	err := e.answer(render.Columns("action", "resource", "type", "replacement"), func(p render.Printer) error {
 		for _, c := range changes {
-			if err := p.Row([]any{c.Action, c.Resource, c.Type, replacementText(c.Replacement)}); err != nil {
+			k, name := kindOf(c), c.Resource
+			switch n := alike[k]; {
+			case n == 0: // told
+				continue
+			case n > manyAlike:
+				name = fmt.Sprintf("%s and %d more", name, n-1)
+				alike[k] = 0
+			}
+			if err := p.Row([]any{c.Action, name, c.Type, replacementText(c.Replacement)}); err != nil {
 				return err
 			}
+		}
+		if len(changes) == 0 {
+			return p.Row([]any{"Modify", "outputs, or what a resource takes no notice of", "", nil})
 		}
 		return nil
 	})

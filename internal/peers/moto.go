@@ -25,6 +25,11 @@ var motoRequirements string
 //go:embed moto/sam.py
 var samScript string
 
+// motoServer is moto's server with a fault mended.
+//
+//go:embed moto/server.py
+var motoServer string
+
 // python installs moto and AWS's tools for templates (once, into .tools/; Python 3.10 or
 // later) and returns the folder that has the environment venv.
 func python(tb testing.TB) string {
@@ -52,7 +57,7 @@ func Moto(tb testing.TB) string {
 	tb.Helper()
 	dir := python(tb)
 	return serve(tb, "moto", time.Minute, func(port string) *exec.Cmd {
-		cmd := exec.Command(filepath.Join(dir, "venv", "bin", "python"), "-m", "moto.server", "-H", "127.0.0.1", "-p", port) //nolint:noctx // it ends with the test
+		cmd := exec.Command(filepath.Join(dir, "venv", "bin", "python"), "-c", motoServer, "-H", "127.0.0.1", "-p", port) //nolint:noctx // it ends with the test
 		cmd.Dir = tb.TempDir()
 		return cmd
 	})

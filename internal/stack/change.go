@@ -34,8 +34,9 @@ type Plan struct {
 	after string
 }
 
-// Nothing reports whether nothing would change.
-func (p *Plan) Nothing() bool { return len(p.Changes) == 0 }
+// Nothing reports whether nothing would change. A change of outputs alone has no
+// resource in Changes, and is one.
+func (p *Plan) Nothing() bool { return p.Status == "FAILED" } // other failures are errors
 
 // Prepare puts code and template where CloudFormation finds them, and has it work out
 // what would change. step says what is being done.
