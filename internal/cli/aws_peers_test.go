@@ -385,13 +385,14 @@ func TestStackLife(t *testing.T) {
 	with := []string{"--bootstrap", c.program, "-p", "Architecture=x86_64", "--stack", "prod"}
 	deploy := func(more ...string) []string { return append(append([]string{"aws", "deploy"}, with...), more...) }
 
-	c.deny = "cloudformation:CreateChangeSet"
-	if _, stderr, code := c.run("", deploy("--yes")...); code != exitFailed || !strings.Contains(stderr, "cloudformation:CreateChangeSet") {
-		t.Fatalf("without permission: exit code %d\n%s", code, stderr)
-	}
-	c.deny = "cloudformation:ExecuteChangeSet"
-	if _, stderr, code := c.run("", deploy("--yes")...); code != exitFailed || !strings.Contains(stderr, "cloudformation:ExecuteChangeSet") {
-		t.Fatalf("without permission: exit code %d\n%s", code, stderr)
+	for _, action := range []string{
+		"cloudformation:DescribeStacks", "s3:CreateBucket", "s3:PutObject", "cloudformation:CreateChangeSet", "cloudformation:DescribeChangeSet",
+		"cloudformation:ExecuteChangeSet",
+	} {
+		c.deny, c.denied = action, 0
+		if _, stderr, code := c.run("", deploy("--yes")...); code != exitFailed || !strings.Contains(stderr, action) || c.denied == 0 {
+			t.Errorf("without %s: exit code %d, refused %d times\n%s", action, code, c.denied, stderr)
+		}
 	}
 	c.deny = ""
 	stdout, stderr, code := c.run("n\n", deploy()...)

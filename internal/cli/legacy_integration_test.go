@@ -39,7 +39,7 @@ func TestLegacyTableOverPeers(t *testing.T) {
 		t.Fatal(err)
 	}
 	db := session.DynamoDB("")
-	make := func(name string, keys ...string) {
+	create := func(name string, keys ...string) {
 		t.Helper()
 		in := &dynamodb.CreateTableInput{TableName: &name, BillingMode: types.BillingModePayPerRequest}
 		for i, k := range keys {
@@ -51,8 +51,8 @@ func TestLegacyTableOverPeers(t *testing.T) {
 		}
 	}
 	const table = "iam-activity-tracker-events"
-	make(table, "event_date", "event_id")
-	make("iam-activity-tracker-control", "region")
+	create(table, "event_date", "event_id")
+	create("iam-activity-tracker-control", "region")
 	const events = 1200 // of some 2 KB: three pages
 	long := strings.Repeat("x", 1500)
 	text := func(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
