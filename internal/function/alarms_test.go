@@ -3,25 +3,52 @@ package function_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 
 	stacktemplate "github.com/iamtrack/iamtrack/deploy"
+	"github.com/iamtrack/iamtrack/internal/coverage"
+	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/function"
 	"github.com/iamtrack/iamtrack/internal/simulate"
 	"github.com/iamtrack/iamtrack/internal/simulate/server"
 	"github.com/iamtrack/iamtrack/internal/store"
 )
 
-// alarm is one of the stack's, on a metric that the functions write.
+// alarm is one of the stack's.
 type alarm struct {
-	Metric string
+	Namespace, Metric string
+	// of is the resource in the template that a metric of AWS's own is about.
+	of     string
 	above  func(v float64) bool // whether a value is on the wrong side
 	silent bool                 // no value at all is on the wrong side, too
 	shown  bool                 // that a fault raises it
+}
+
+// resources are the properties of the template's resources of a type.
+func resources(t *testing.T, kind string) map[string]*yaml.Node {
+	t.Helper()
+	var doc struct {
+		Resources map[string]struct {
+			Type       string    `yaml:"Type"`
+			Properties yaml.Node `yaml:"Properties"`
+		} `yaml:"Resources"`
+	}
+	if err := yaml.Unmarshal([]byte(stacktemplate.Template), &doc); err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]*yaml.Node{}
+	for id, r := range doc.Resources {
+		if r.Type == kind {
+			found[id] = &r.Properties
+		}
+	}
+	return found
 }
 
 // alarms reads them from the template, with the defaults of its parameters.
@@ -35,33 +62,25 @@ func alarms(t *testing.T) map[string]*alarm {
 	for _, p := range list {
 		defaults[p.Name] = p.Default
 	}
-	var doc struct {
-		Resources map[string]struct {
-			Type       string    `yaml:"Type"`
-			Properties yaml.Node `yaml:"Properties"`
-		} `yaml:"Resources"`
-	}
-	if err := yaml.Unmarshal([]byte(stacktemplate.Template), &doc); err != nil {
-		t.Fatal(err)
-	}
 	found := map[string]*alarm{}
-	for id, r := range doc.Resources {
-		if r.Type != "AWS::CloudWatch::Alarm" {
-			continue
-		}
+	for id, properties := range resources(t, "AWS::CloudWatch::Alarm") {
 		var p struct {
 			Namespace          string    `yaml:"Namespace"`
 			MetricName         string    `yaml:"MetricName"`
 			Threshold          yaml.Node `yaml:"Threshold"`
 			ComparisonOperator string    `yaml:"ComparisonOperator"`
 			TreatMissingData   string    `yaml:"TreatMissingData"`
+			Dimensions         []struct {
+				Value yaml.Node `yaml:"Value"`
+			} `yaml:"Dimensions"`
 		}
-		if err := r.Properties.Decode(&p); err != nil {
+		if err := properties.Decode(&p); err != nil {
 			t.Fatalf("%s: %v", id, err)
 		}
-		if p.Namespace != function.Namespace {
-			continue
+		if len(p.Dimensions) != 1 {
+			t.Fatalf("%s: %d dimensions", id, len(p.Dimensions))
 		}
+		of, _, _ := strings.Cut(p.Dimensions[0].Value.Value, ".") // of !Ref and !GetAtt
 		text := p.Threshold.Value
 		if p.Threshold.Tag == "!Ref" {
 			text = defaults[text]
@@ -70,7 +89,7 @@ func alarms(t *testing.T) map[string]*alarm {
 		if err != nil {
 			t.Fatalf("%s: threshold %v", id, err)
 		}
-		a := &alarm{Metric: p.MetricName, silent: p.TreatMissingData == "breaching", above: func(v float64) bool { return v >= limit }}
+		a := &alarm{Namespace: p.Namespace, Metric: p.MetricName, of: of, silent: p.TreatMissingData == "breaching", above: func(v float64) bool { return v >= limit }}
 		switch p.ComparisonOperator {
 		case "GreaterThanOrEqualToThreshold":
 		case "GreaterThanThreshold":
@@ -103,6 +122,7 @@ func (s slow) Counts(ctx context.Context) (store.Counts, error) {
 // fault is gone it is right again.
 func TestAlarms(t *testing.T) {
 	all := alarms(t)
+	maps.DeleteFunc(all, func(_ string, a *alarm) bool { return a.Namespace != function.Namespace })
 	last := func(s *stack, id string) float64 {
 		t.Helper()
 		a := all[id]
@@ -198,6 +218,134 @@ func TestAlarms(t *testing.T) {
 			t.Errorf("%s: silence isn't on the wrong side", id)
 		}
 	}
+	for id, a := range all {
+		if !a.shown {
+			t.Errorf("%s: no fault was shown to raise it", id)
+		}
+	}
+}
+
+// gone is a store whose table was deleted.
+type gone struct{ store.Store }
+
+var errGone = errors.New("the table is gone")
+
+func (gone) Acquire(context.Context, string, string, time.Duration) (store.Lease, error) {
+	return nil, errGone
+}
+func (gone) Counts(context.Context) (store.Counts, error)        { return store.Counts{}, errGone }
+func (gone) Streams(context.Context) ([]*coverage.Ledger, error) { return nil, errGone }
+func (gone) DirtyDays(context.Context) ([]store.DirtyDay, error) { return nil, errGone }
+func (gone) Find(context.Context, []event.Key) (map[event.Key]store.Found, error) {
+	return nil, errGone
+}
+
+// lambda counts as AWS Lambda does, whose functions are those of the template: a failed
+// invocation is one of Errors, one that isn't begun, for want of concurrency, one of
+// Throttles; an event that failed as often as it may goes to the queue that the function
+// names.
+//
+// Source: AWS Lambda Developer Guide, "Types of metrics for Lambda functions" and
+// "Capturing records of Lambda asynchronous invocations"; Amazon SQS Developer Guide,
+// "Available CloudWatch metrics for Amazon SQS".
+type lambda struct {
+	functions map[string]lambdaFunction // by resource
+	metrics   map[[3]string]float64     // namespace, metric, resource
+	throttled bool
+}
+
+type lambdaFunction struct {
+	Handler           string `yaml:"Handler"`
+	EventInvokeConfig struct {
+		MaximumRetryAttempts int `yaml:"MaximumRetryAttempts"`
+	} `yaml:"EventInvokeConfig"`
+	DeadLetterQueue struct {
+		TargetArn yaml.Node `yaml:"TargetArn"` // !GetAtt
+	} `yaml:"DeadLetterQueue"`
+}
+
+func newLambda(t *testing.T) *lambda {
+	t.Helper()
+	l := &lambda{functions: map[string]lambdaFunction{}, metrics: map[[3]string]float64{}}
+	for id, properties := range resources(t, "AWS::Serverless::Function") {
+		var f lambdaFunction
+		if err := properties.Decode(&f); err != nil {
+			t.Fatalf("%s: %v", id, err)
+		}
+		l.functions[id] = f
+	}
+	return l
+}
+
+// event has a function run with an event, as often as it takes.
+func (l *lambda) event(s *stack, id string, payload any) {
+	f := l.functions[id]
+	for attempt := 0; ; attempt++ {
+		if l.throttled {
+			l.metrics[[3]string{"AWS/Lambda", "Throttles", id}]++
+		} else {
+			_, err := s.invoke(f.Handler, payload, time.Minute)
+			if err == nil {
+				return
+			}
+			l.metrics[[3]string{"AWS/Lambda", "Errors", id}]++
+		}
+		if attempt == f.EventInvokeConfig.MaximumRetryAttempts {
+			break
+		}
+		time.Sleep(time.Minute)
+	}
+	if queue, _, ok := strings.Cut(f.DeadLetterQueue.TargetArn.Value, "."); ok {
+		l.metrics[[3]string{"AWS/SQS", "ApproximateNumberOfMessagesVisible", queue}]++
+	}
+}
+
+// A dry run of the alarms that rest on AWS's own metrics: each function fails when its
+// table is gone, and can't be started when too many others run; what comes of that
+// raises the alarms that the template has of that function, and no others, and what
+// comes of a good run raises none.
+func TestAlarmsOfAWS(t *testing.T) {
+	all := alarms(t)
+	maps.DeleteFunc(all, func(_ string, a *alarm) bool { return a.Namespace == function.Namespace })
+	inBubble(t, func(t *testing.T) {
+		s, l := newStack(t, simulate.Config{Seed: 7, Events: 1200}, server.Options{}), newLambda(t)
+		well := s.App.Store
+		events := map[string]any{function.Realtime: map[string]any{"version": "0", "id": "e1", "detail-type": "AWS API Call via CloudTrail", "source": "aws.iam", "detail": map[string]any{
+			"eventVersion": "1.08", "eventID": "5c1d9b6e-1111-4222-8333-123456789abc", "eventTime": today.Format(time.RFC3339), "eventSource": "iam.amazonaws.com", "eventName": "ListUsers",
+			"awsRegion": "us-east-1", "sourceIPAddress": "203.0.113.9", "userAgent": "aws-cli/2", "recipientAccountId": "111122223333",
+			"userIdentity": map[string]any{"type": "IAMUser", "userName": "eve", "accountId": "111122223333", "arn": "arn:aws:iam::111122223333:user/eve", "principalId": "AIDAEVE"},
+		}}}
+		expect := func(when string, want func(a *alarm) bool) {
+			t.Helper()
+			for id, a := range all {
+				v, written := l.metrics[[3]string{a.Namespace, a.Metric, a.of}]
+				if raised := written && a.above(v) || !written && a.silent; raised != want(a) {
+					t.Errorf("%s: %s is raised: %v (%s %v)", when, id, raised, a.Metric, v)
+				}
+				a.shown = a.shown || want(a)
+			}
+		}
+		for id, f := range l.functions {
+			// What AWS counts as nothing, it writes as 0 of Errors and of Throttles.
+			use := func(st store.Store) { s.App.Store, s.App.Pipeline.Store = st, st }
+			l.event(s, id, events[f.Handler])
+			expect(f.Handler+" runs well", func(*alarm) bool { return false })
+			use(gone{well})
+			l.event(s, id, events[f.Handler])
+			use(well)
+			expect(f.Handler+" without its table", func(a *alarm) bool {
+				return a.Metric == "Errors" && a.of == id || a.Namespace == "AWS/SQS" && f.Handler == function.Realtime
+			})
+			clear(l.metrics) // somebody has looked after the queue, too
+			l.throttled = true
+			l.event(s, id, events[f.Handler])
+			l.throttled = false
+			expect(f.Handler+" throttled", func(a *alarm) bool {
+				return a.Metric == "Throttles" && a.of == id || a.Namespace == "AWS/SQS" && f.Handler == function.Realtime
+			})
+			clear(l.metrics)
+		}
+	})
 	for id, a := range all {
 		if !a.shown {
 			t.Errorf("%s: no fault was shown to raise it", id)

@@ -415,7 +415,6 @@ func TestRealtime(t *testing.T) {
 	})
 }
 
-// A log keeps no secret, whatever a message says.
 // An object of the inbox that can't be read is a line of the log and a figure; it
 // holds up nothing.
 func TestPoisonedInbox(t *testing.T) {
@@ -465,6 +464,7 @@ func TestMemoryLimit(t *testing.T) {
 	}
 }
 
+// A log keeps no secret, whatever a message says.
 func TestLogKeepsNoSecret(t *testing.T) {
 	var out bytes.Buffer
 	log := function.NewLog(&out, slog.LevelInfo)
