@@ -49,22 +49,27 @@ import (
 // AWS's own translator; functions that run; CloudTrail, of the simulated account;
 // Athena; and DynamoDB and S3 as strict as AWS's own for what the stack keeps.
 type cloud struct {
-	t        *testing.T
-	moto     *url.URL
-	tables   *url.URL
-	buckets  *url.URL
-	shown    *server.Server // the simulated account
-	athena   *url.URL
-	sim      *simulate.World
-	url      string
-	cfg      aws.Config // of moto
-	program  string
-	template string            // of the last change set
-	given    map[string]string // and its parameters
-	outputs  map[string]string // of the stack that was made last
-	deny     string            // an action, such as cloudformation:CreateChangeSet
-	mu       sync.Mutex
-	denied   int
+	t         *testing.T
+	moto      *url.URL
+	tables    *url.URL
+	buckets   *url.URL
+	shown     *server.Server // the simulated account
+	athena    *url.URL
+	sim       *simulate.World
+	url       string
+	cfg       aws.Config // of moto
+	program   string
+	template  string            // of the last change set
+	artifacts string            // the bucket that it was in
+	given     map[string]string // and its parameters
+	outputs   map[string]string // of the stack that was made last
+	deny      string            // an action, such as cloudformation:CreateChangeSet
+	taken     bool              // the bucket's name is somebody else's
+	executed  func()            // is told of a change that has begun
+	// interrupt has the next command interrupted when its change has begun.
+	interrupt bool
+	mu        sync.Mutex
+	denied    int
 }
 
 // actionsOf are the permissions of REST requests that the tests deny.
@@ -89,7 +94,7 @@ func restAction(service string, r *http.Request) string {
 
 func newCloud(t *testing.T) *cloud {
 	t.Helper()
-	c := &cloud{t: t, program: filepath.Join(t.TempDir(), "bootstrap"), given: map[string]string{}}
+	c := &cloud{t: t, program: filepath.Join(t.TempDir(), "bootstrap"), given: map[string]string{}, executed: func() {}}
 	build := exec.Command("go", "build", "-tags", "lambda.norpc", "-o", c.program, "github.com/iamtrack/iamtrack/cmd/bootstrap")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH=amd64", "GOOS=linux")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -145,6 +150,13 @@ func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.refuse(w, service)
 		return
 	}
+	if c.taken && service == "s3" && q.Get("Action") == "CreateBucket" {
+		w.Header().Set("Content-Type", "application/xml")
+		w.Header().Set("X-Amz-Request-Id", "1")
+		w.WriteHeader(http.StatusConflict)
+		_, _ = io.WriteString(w, "<Error><Code>BucketAlreadyExists</Code><Message>The requested bucket name is not available.</Message></Error>")
+		return
+	}
 	to := c.moto
 	switch {
 	case service == "cloudtrail" || service == "ec2" || service == "sso" || service == "organizations" || service == "sts":
@@ -166,6 +178,7 @@ func (c *cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case q.Get("Action") == "CreateChangeSet":
 		body = c.transform(q)
 	case q.Get("Action") == "ExecuteChangeSet":
+		defer c.executed()
 		defer c.provide(q.Get("StackName"))
 	case q.Get("Action") == "DeleteStack":
 		c.given = map[string]string{}
@@ -215,7 +228,7 @@ func (c *cloud) provide(name string) {
 	for _, o := range out.Stacks[0].Outputs {
 		c.outputs[aws.ToString(o.OutputKey)] = aws.ToString(o.OutputValue)
 	}
-	if had[app.OutputTable] == c.outputs[app.OutputTable] {
+	if table := c.outputs[app.OutputTable]; table == had[app.OutputTable] || table == "" { // moto loses the name of a table whose tags change
 		return
 	}
 	cfg := c.cfg.Copy()
@@ -296,6 +309,7 @@ func (c *cloud) transform(q url.Values) []byte {
 		}
 		var object string
 		bucket, object, _ = strings.Cut(strings.TrimPrefix(u.Path, "/"), "/")
+		c.artifacts = bucket
 		out, err := client.GetObject(context.Background(), &s3.GetObjectInput{Bucket: &bucket, Key: &object})
 		if err != nil {
 			c.t.Error(err)
@@ -307,7 +321,7 @@ func (c *cloud) transform(q url.Values) []byte {
 		}
 		c.template = string(text)
 	} else {
-		bucket = "iamtrack-artifacts-123456789012-" + peers.Region
+		bucket = c.artifacts
 		q.Del("UsePreviousTemplate")
 	}
 	text := peers.Transformed(c.t, c.template, c.given)
@@ -373,7 +387,13 @@ func (c *cloud) run(answers string, args ...string) (stdout, stderr string, code
 	if answers != "" {
 		e.answers = bufio.NewReader(strings.NewReader(answers))
 	}
-	code = run(c.t.Context(), e, args)
+	ctx, cancel := context.WithCancel(c.t.Context())
+	defer cancel()
+	if c.interrupt {
+		c.executed = cancel
+		defer func() { c.interrupt, c.executed = false, func() {} }()
+	}
+	code = run(ctx, e, args)
 	c.t.Logf("%v: exit code %d\n%s%s", args, code, out.String(), errs.String())
 	return out.String(), errs.String(), code
 }
@@ -385,6 +405,11 @@ func TestStackLife(t *testing.T) {
 	with := []string{"--bootstrap", c.program, "-p", "Architecture=x86_64", "--stack", "prod"}
 	deploy := func(more ...string) []string { return append(append([]string{"aws", "deploy"}, with...), more...) }
 
+	c.taken = true
+	if _, stderr, code := c.run("", deploy("--yes")...); code != exitFailed || !strings.Contains(stderr, "iamtrack-artifacts-") || !strings.Contains(stderr, "--artifacts-bucket") {
+		t.Errorf("a bucket of somebody else: exit code %d\n%s", code, stderr)
+	}
+	c.taken = false
 	for _, action := range []string{
 		"cloudformation:DescribeStacks", "s3:CreateBucket", "s3:PutObject", "cloudformation:CreateChangeSet", "cloudformation:DescribeChangeSet",
 		"cloudformation:ExecuteChangeSet",
@@ -398,6 +423,16 @@ func TestStackLife(t *testing.T) {
 	stdout, stderr, code := c.run("n\n", deploy()...)
 	if code != exitDone || !strings.Contains(stdout, "AWS::DynamoDB::Table") || !strings.Contains(stderr, "nothing was changed") {
 		t.Fatalf("refused: exit code %d\n%s%s", code, stdout, stderr)
+	}
+	c.interrupt = true
+	if stdout, stderr, code = c.run("", deploy("--yes")...); code == exitDone {
+		t.Errorf("interrupted: exit code %d\n%s%s", code, stdout, stderr)
+	}
+	if stdout, stderr, code = c.run("", deploy("--yes")...); code != exitDone || !strings.Contains(stdout, "nothing to change") {
+		t.Errorf("after an interruption: exit code %d\n%s%s", code, stdout, stderr)
+	}
+	if stdout, stderr, code = c.run("prod\n", "aws", "destroy", "--stack", "prod", "--delete-data"); code != exitDone {
+		t.Fatalf("destroy: exit code %d\n%s%s", code, stdout, stderr)
 	}
 	stdout, stderr, code = c.run("y\nn\n", deploy("-p", "AlertsEmailAddress=security@example.com")...)
 	if code != exitDone || !strings.Contains(stdout, "CREATE_COMPLETE") || !strings.Contains(stderr, "Collect the last 90 days now?") {
