@@ -35,6 +35,7 @@ import (
 
 	"github.com/iamtrack/iamtrack/internal/app"
 	"github.com/iamtrack/iamtrack/internal/awsapi"
+	"github.com/iamtrack/iamtrack/internal/config"
 	"github.com/iamtrack/iamtrack/internal/function/runtimetest"
 	"github.com/iamtrack/iamtrack/internal/lake/s3lake"
 	"github.com/iamtrack/iamtrack/internal/peers"
@@ -59,13 +60,14 @@ type cloud struct {
 	url       string
 	cfg       aws.Config // of moto
 	program   string
-	template  string            // of the last change set
-	artifacts string            // the bucket that it was in
-	given     map[string]string // and its parameters
-	outputs   map[string]string // of the stack that was made last
-	deny      string            // an action, such as cloudformation:CreateChangeSet
-	taken     bool              // the bucket's name is somebody else's
-	executed  func()            // is told of a change that has begun
+	template  string                     // of the last change set
+	artifacts string                     // the bucket that it was in
+	given     map[string]string          // and its parameters
+	outputs   map[string]string          // of the stack that was made last
+	deny      string                     // an action, such as cloudformation:CreateChangeSet
+	taken     bool                       // the bucket's name is somebody else's
+	executed  func()                     // is told of a change that has begun
+	asked     map[string]map[string]bool // permissions that each command needed
 	// interrupt has the next command interrupted when its change has begun.
 	interrupt bool
 	mu        sync.Mutex
@@ -94,7 +96,7 @@ func restAction(service string, r *http.Request) string {
 
 func newCloud(t *testing.T) *cloud {
 	t.Helper()
-	c := &cloud{t: t, program: filepath.Join(t.TempDir(), "bootstrap"), given: map[string]string{}, executed: func() {}}
+	c := &cloud{t: t, program: filepath.Join(t.TempDir(), "bootstrap"), given: map[string]string{}, asked: map[string]map[string]bool{}, executed: func() {}}
 	build := exec.Command("go", "build", "-tags", "lambda.norpc", "-o", c.program, "github.com/iamtrack/iamtrack/cmd/bootstrap")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH=amd64", "GOOS=linux")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -393,7 +395,23 @@ func (c *cloud) run(answers string, args ...string) (stdout, stderr string, code
 		c.executed = cancel
 		defer func() { c.interrupt, c.executed = false, func() {} }()
 	}
+	asked := map[string]bool{}
+	e.openAWS = func(ctx context.Context, cfg config.Config) (*awsapi.Session, error) {
+		return awsapi.Open(ctx, awsapi.Config{Region: cfg.AWSRegion, Record: func(call awsapi.Call) {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			asked[call.Action] = true
+		}})
+	}
 	code = run(ctx, e, args)
+	if args[0] == "aws" {
+		c.mu.Lock()
+		if c.asked[args[1]] == nil {
+			c.asked[args[1]] = map[string]bool{}
+		}
+		maps.Copy(c.asked[args[1]], asked)
+		c.mu.Unlock()
+	}
 	c.t.Logf("%v: exit code %d\n%s%s", args, code, out.String(), errs.String())
 	return out.String(), errs.String(), code
 }
@@ -511,6 +529,71 @@ func TestStackLife(t *testing.T) {
 	if _, stderr, code = c.run("", "aws", "status", "--stack", "prod"); code != exitFailed || !strings.Contains(stderr, "not found") {
 		t.Errorf("status of a stack that is gone: exit code %d\n%s", code, stderr)
 	}
+	c.checkPolicies()
+}
+
+// unasked are permissions that policies have and this test doesn't need, and why.
+var unasked = map[string]string{
+	"cloudformation:DeleteChangeSet": "a change that is refused of a stack that is there",
+	"s3:GetObjectVersion":            "larger files of the lake",
+	"s3:GetBucketLocation":           "Athena asks as the caller",
+	"s3:AbortMultipartUpload":        "Athena asks as the caller",
+	"s3:ListMultipartUploadParts":    "Athena asks as the caller",
+	"glue:GetDatabase":               "Athena asks as the caller",
+	"glue:GetTable":                  "Athena asks as the caller",
+	"glue:GetPartitions":             "Athena asks as the caller",
+	"account:ListRegions":            "when ec2:DescribeRegions is denied",
+	"s3:PutObject":                   "a program that isn't in the bucket yet; results, which Athena writes as the caller",
+	"s3:DeleteObject":                "a lake with something in it",
+	"s3:DeleteObjectVersion":         "a lake with something in it",
+	"athena:StopQueryExecution":      "an interruption",
+}
+
+// The policy of each command permits what it asked for, and nothing that it didn't,
+// but for what CloudFormation does in the caller's name.
+func (c *cloud) checkPolicies() {
+	c.t.Helper()
+	for command, asked := range c.asked {
+		out, err := c.policy(command)
+		if err != nil {
+			c.t.Error(err)
+			continue
+		}
+		for action := range asked {
+			if !out[action] && action != "sts:GetCallerIdentity" { // which nobody can be denied
+				c.t.Errorf("aws %s asks for %s, which its policy doesn't permit", command, action)
+			}
+		}
+		for action := range out {
+			if !asked[action] && unasked[action] == "" {
+				c.t.Errorf("the policy of aws %s permits %s, which it doesn't ask for", command, action)
+			}
+		}
+	}
+}
+
+// policy are the actions that `permissions aws COMMAND` permits.
+func (c *cloud) policy(command string) (map[string]bool, error) {
+	stdout, stderr, code := c.run("", "permissions", "aws", command, "--stack", "prod")
+	var doc struct {
+		Statement []struct {
+			Sid    string
+			Action []string
+		}
+	}
+	if err := json.Unmarshal([]byte(stdout), &doc); err != nil || code != exitDone {
+		return nil, fmt.Errorf("permissions aws %s: exit code %d, %w\n%s", command, code, err, stderr)
+	}
+	may := map[string]bool{}
+	for _, s := range doc.Statement {
+		if strings.HasPrefix(s.Sid, "Make") && s.Sid != "MakeProgramBucket" || s.Sid == "ListLogs" {
+			continue // CloudFormation's
+		}
+		for _, action := range s.Action {
+			may[action] = true
+		}
+	}
+	return may, nil
 }
 
 // log writes a line to a log group, as a function would.

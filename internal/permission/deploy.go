@@ -3,6 +3,7 @@ package permission
 import (
 	"cmp"
 	"fmt"
+	"strings"
 )
 
 // ofStack is what the aws commands need. Account and region of a name are the caller's.
@@ -26,16 +27,27 @@ func ofStack(command string, o Options) []Statement {
 			permit("ChangeStack", append(stack, fmt.Sprintf("arn:%s:cloudformation:*:aws:transform/*", partition)),
 				"cloudformation:CreateChangeSet"),
 			permit("FollowStack", stack, "cloudformation:DescribeChangeSet", "cloudformation:DescribeStackEvents", "cloudformation:ExecuteChangeSet",
-				"cloudformation:DeleteChangeSet", "cloudformation:DeleteStack"),
+				"cloudformation:DeleteChangeSet"),
 			permit("OpenProgramBucket", []string{bucket}, "s3:ListBucket"),
 			permit("StoreProgram", []string{bucket + "/iamtrack/*"}, "s3:GetObject", "s3:PutObject"))
 		if o.ArtifactsBucket == "" {
 			list = append(list, permit("MakeProgramBucket", []string{bucket}, "s3:CreateBucket", "s3:PutBucketPolicy", "s3:PutBucketPublicAccessBlock"))
 		}
+		if command == AWSDeploy { // what could not be made, or is not to be
+			list = append(list, permit("DropStack", stack, "cloudformation:DeleteStack"))
+		}
 		list = append(list, history(Collect, o)...) // the sample of the estimate
 		list = append(list, made(partition, o.Stack)...)
 	case AWSInit:
 		list = append(list, permit("RunFunctions", functions("tracker", "exporter"), "lambda:InvokeFunction"))
+		// And the first query.
+		query, err := OnStack(Query, Stack{
+			Partition: partition, Region: "*", Account: "*", Name: o.Stack, Table: o.Stack + "-*", Bucket: o.Stack + "-*",
+			Database: strings.ReplaceAll(o.Stack, "-", "_"), Workgroup: o.Stack, Results: "s3://" + o.Stack + "-*/athena-results/",
+		}, false, false, o)
+		if err == nil { // Query is one of its commands
+			list = append(list, query.Statement[1:]...) // FindStack is there
+		}
 	case AWSTestAlerts:
 		list = append(list, permit("RunFunctions", functions("notifier"), "lambda:InvokeFunction"))
 	case AWSLogs:
@@ -44,7 +56,7 @@ func ofStack(command string, o Options) []Statement {
 		list = append(list,
 			permit("ReadLogs", []string{arn("logs", "log-group:/aws/lambda/"+o.Stack+"-*")}, "logs:FilterLogEvents"),
 			permit("ReadAlarms", []string{arn("cloudwatch", "alarm:*")}, "cloudwatch:DescribeAlarms"),
-			permit("ReadCoverage", tables, "dynamodb:GetItem", "dynamodb:Query"),
+			permit("ReadCoverage", tables, "dynamodb:BatchGetItem", "dynamodb:Query"),
 			permit("OpenLake", []string{fmt.Sprintf("arn:%s:s3:::%s-*", partition, o.Stack)}, "s3:ListBucket"))
 	case AWSDestroy:
 		lake := fmt.Sprintf("arn:%s:s3:::%s-*", partition, o.Stack)
