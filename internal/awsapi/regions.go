@@ -11,7 +11,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/account"
 	accounttypes "github.com/aws/aws-sdk-go-v2/service/account/types"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ssoadmin"
 	"golang.org/x/sync/errgroup"
 )
@@ -43,20 +42,23 @@ func (a *Account) Regions(ctx context.Context) ([]string, error) {
 func (a *Account) AllRegions() bool { return len(a.spec.Regions) == 0 }
 
 func (a *Account) ec2Regions(ctx context.Context) ([]string, error) {
-	var out *ec2.DescribeRegionsOutput
+	var regions []ec2Region
 	_, err := a.do(ctx, call{op: "list the enabled regions", action: "ec2:DescribeRegions", region: a.cfg.Region}, func(ctx context.Context) (err error) {
-		// Without AllRegions only enabled ones are listed.
-		out, err = ec2.NewFromConfig(a.cfg).DescribeRegions(ctx, &ec2.DescribeRegionsInput{})
+		regions, err = describeRegions(ctx, a.cfg)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	var names []string
-	for i := range out.Regions {
-		if n := aws.ToString(out.Regions[i].RegionName); n != "" && aws.ToString(out.Regions[i].OptInStatus) != "not-opted-in" {
-			names = append(names, n)
+	for _, r := range regions {
+		if r.Name != "" && r.Status != "not-opted-in" {
+			names = append(names, r.Name)
 		}
+	}
+	if len(names) == 0 {
+		// No account is without one: to take it for an answer would be to read nothing.
+		return nil, errors.New("ec2:DescribeRegions lists no region that is enabled")
 	}
 	slices.Sort(names)
 	return names, nil
@@ -80,6 +82,9 @@ func (a *Account) accountRegions(ctx context.Context) ([]string, error) {
 			names = append(names, aws.ToString(out.Regions[i].RegionName))
 		}
 		if ask.NextToken = out.NextToken; aws.ToString(out.NextToken) == "" {
+			if len(names) == 0 {
+				return nil, errors.New("account:ListRegions lists no region that is enabled")
+			}
 			slices.Sort(names)
 			return names, nil
 		}
