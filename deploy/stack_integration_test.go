@@ -70,10 +70,7 @@ const (
 )
 
 func emulate(t *testing.T) *emulated {
-	url := peers.Moto(t)
-	cfg := aws.Config{Region: peers.Region, BaseEndpoint: aws.String(url), Credentials: credentials.NewStaticCredentialsProvider("AKIDTEST", "secret", "")}
-	e := &emulated{t: t, cfn: cloudformation.NewFromConfig(cfg), tables: dynamodb.NewFromConfig(cfg), functions: lambda.NewFromConfig(cfg),
-		s3: s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true })}
+	e := connect(t, peers.Moto(t))
 	if _, err := e.s3.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String(codeBucket)}); err != nil {
 		t.Fatal(err)
 	}
@@ -87,6 +84,12 @@ func emulate(t *testing.T) *emulated {
 	}
 	e.put(codeKey, code.Bytes())
 	return e
+}
+
+func connect(t *testing.T, url string) *emulated {
+	cfg := aws.Config{Region: peers.Region, BaseEndpoint: aws.String(url), Credentials: credentials.NewStaticCredentialsProvider("AKIDTEST", "secret", "")}
+	return &emulated{t: t, cfn: cloudformation.NewFromConfig(cfg), tables: dynamodb.NewFromConfig(cfg), functions: lambda.NewFromConfig(cfg),
+		s3: s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true })}
 }
 
 func (e *emulated) put(key string, data []byte) {

@@ -25,26 +25,32 @@ var motoRequirements string
 //go:embed moto/sam.py
 var samScript string
 
-// motoServer is moto's server with a fault mended.
+// samRequirements pins AWS SAM's command, with checksums.
+//
+//go:embed sam/requirements.txt
+var samRequirements string
+
+// motoServer is moto's server with faults mended; samScript stands before it.
 //
 //go:embed moto/server.py
 var motoServer string
 
-// python installs moto and AWS's tools for templates (once, into .tools/; Python 3.10 or
+// python installs what a list of requirements names (once, into .tools/; Python 3.10 or
 // later) and returns the folder that has the environment venv.
-func python(tb testing.TB) string {
+func python(tb testing.TB, name, requirements string) string {
 	tb.Helper()
-	dir, err := install(tb.Context(), "moto", motoRequirements, func(ctx context.Context, dir string) error {
+	dir, err := install(tb.Context(), name, requirements, func(ctx context.Context, dir string) error {
 		if err := command(ctx, dir, nil, "python3", "-m", "venv", "venv"); err != nil {
 			return fmt.Errorf("make a Python environment (install Python 3.10 or later and python3-venv): %w", err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, "requirements.txt"), []byte(motoRequirements), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, "requirements.txt"), []byte(requirements), 0o600); err != nil {
 			return err
 		}
-		return command(ctx, dir, nil, filepath.Join(dir, "venv", "bin", "pip"), "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "--only-binary", ":all:", "-r", "requirements.txt")
+		// The list is complete: pip has nothing to resolve.
+		return command(ctx, dir, nil, filepath.Join(dir, "venv", "bin", "pip"), "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes", "--only-binary", ":all:", "-r", "requirements.txt")
 	})
 	if err != nil {
-		tb.Fatalf("install moto: %v", err)
+		tb.Fatalf("install %s: %v", name, err)
 	}
 	return dir
 }
@@ -55,10 +61,10 @@ func python(tb testing.TB) string {
 // can't be done.
 func Moto(tb testing.TB) string {
 	tb.Helper()
-	dir := python(tb)
+	dir := python(tb, "moto", motoRequirements)
 	return serve(tb, "moto", time.Minute, func(port string) *exec.Cmd {
-		cmd := exec.Command(filepath.Join(dir, "venv", "bin", "python"), "-c", motoServer, "-H", "127.0.0.1", "-p", port) //nolint:noctx // it ends with the test
-		cmd.Dir = tb.TempDir()
+		cmd := exec.Command(filepath.Join(dir, "venv", "bin", "python"), "-c", samScript+motoServer, "-H", "127.0.0.1", "-p", port) //nolint:noctx // it ends with the test
+		cmd.Dir, cmd.Env = tb.TempDir(), append(os.Environ(), "AWS_REGION="+Region)
 		return cmd
 	})
 }
@@ -67,7 +73,7 @@ func Moto(tb testing.TB) string {
 // parameters: by AWS's own translator, which validates it.
 func Transformed(tb testing.TB, template string, parameters map[string]string) string {
 	tb.Helper()
-	dir, given := python(tb), filepath.Join(tb.TempDir(), "template.yaml")
+	dir, given := python(tb, "moto", motoRequirements), filepath.Join(tb.TempDir(), "template.yaml")
 	if err := os.WriteFile(given, []byte(template), 0o600); err != nil {
 		tb.Fatal(err)
 	}
@@ -75,7 +81,7 @@ func Transformed(tb testing.TB, template string, parameters map[string]string) s
 	if err != nil {
 		tb.Fatal(err)
 	}
-	cmd := exec.CommandContext(tb.Context(), filepath.Join(dir, "venv", "bin", "python"), "-c", samScript, given)
+	cmd := exec.CommandContext(tb.Context(), filepath.Join(dir, "venv", "bin", "python"), "-c", samScript+"transform_file()", given)
 	cmd.Env = append(os.Environ(), "AWS_REGION="+Region, "AWS_EC2_METADATA_DISABLED=true")
 	var out, said bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(in), &out, &said
@@ -89,7 +95,7 @@ func Transformed(tb testing.TB, template string, parameters map[string]string) s
 // inform; nothing when there is nothing to say.
 func Linted(tb testing.TB, template string) string {
 	tb.Helper()
-	dir, given := python(tb), filepath.Join(tb.TempDir(), "template.yaml")
+	dir, given := python(tb, "moto", motoRequirements), filepath.Join(tb.TempDir(), "template.yaml")
 	if err := os.WriteFile(given, []byte(template), 0o600); err != nil {
 		tb.Fatal(err)
 	}
@@ -101,4 +107,18 @@ func Linted(tb testing.TB, template string) string {
 	}
 	tb.Fatalf("cfn-lint: %v", err)
 	return ""
+}
+
+// SAM returns AWS SAM's command, as a path, and the environment in which it talks to
+// AWS at an endpoint, which must be a name (localhost) and no number.
+func SAM(tb testing.TB, endpoint string) (string, []string) {
+	tb.Helper()
+	dir, home := python(tb, "sam", samRequirements), tb.TempDir()
+	config := filepath.Join(home, "config")
+	if err := os.WriteFile(config, []byte("[default]\ns3 =\n  addressing_style = path\n"), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	return filepath.Join(dir, "venv", "bin", "sam"), append(os.Environ(), "HOME="+home, "AWS_CONFIG_FILE="+config, "AWS_ENDPOINT_URL="+endpoint,
+		"AWS_DEFAULT_REGION="+Region, "AWS_REGION="+Region, "AWS_ACCESS_KEY_ID="+AccessKeyID, "AWS_SECRET_ACCESS_KEY="+SecretAccessKey,
+		"AWS_EC2_METADATA_DISABLED=true", "SAM_CLI_TELEMETRY=0", "SAM_CLI_POLL_DELAY=1")
 }

@@ -1,7 +1,6 @@
-"""What AWS's servers do with a template before they make a stack of it: argv[1] is the
-template, standard input the parameters as JSON; the result goes to standard output. The
-translator of AWS SAM is AWS's own; of AWS::LanguageExtensions there is what our template
-uses, conditions in DeletionPolicy and UpdateReplacePolicy."""
+"""What AWS's servers do with a template before they make a stack of it. The translator of
+AWS SAM is AWS's own; of AWS::LanguageExtensions there is what our template uses,
+conditions in DeletionPolicy and UpdateReplacePolicy."""
 
 import json
 import os
@@ -12,24 +11,30 @@ from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 from samtranslator.yaml_helper import yaml_parse
 
-with open(sys.argv[1], encoding="utf-8") as f:
-    template = yaml_parse(f.read())
-given = json.load(sys.stdin)
-values = {k: v.get("Default", "") for k, v in template["Parameters"].items()} | given
+
+def transform(text, given):
+    """The template as JSON without transforms, for these parameters."""
+    template = yaml_parse(text)
+    values = {k: v.get("Default", "") for k, v in template.get("Parameters", {}).items()} | given
+
+    def holds(condition):
+        (left, right) = template["Conditions"][condition]["Fn::Equals"]
+        return values[left["Ref"]] == right
+
+    for resource in template["Resources"].values():
+        for attribute in ("DeletionPolicy", "UpdateReplacePolicy"):
+            if isinstance(resource.get(attribute), dict):
+                (condition, yes, no) = resource[attribute]["Fn::If"]
+                resource[attribute] = yes if holds(condition) else no
+
+    session = boto3.session.Session(region_name=os.environ["AWS_REGION"])
+    result = Translator({}, Parser(), boto_session=session).translate(template, dict(values))
+    result.pop("Transform", None)
+    return json.dumps(result)
 
 
-def holds(condition):
-    (left, right) = template["Conditions"][condition]["Fn::Equals"]
-    return values[left["Ref"]] == right
-
-
-for name, resource in template["Resources"].items():
-    for attribute in ("DeletionPolicy", "UpdateReplacePolicy"):
-        if isinstance(resource.get(attribute), dict):
-            (condition, yes, no) = resource[attribute]["Fn::If"]
-            resource[attribute] = yes if holds(condition) else no
-
-session = boto3.session.Session(region_name=os.environ["AWS_REGION"])
-result = Translator({}, Parser(), boto_session=session).translate(template, dict(values))
-result.pop("Transform", None)
-json.dump(result, sys.stdout)
+def transform_file():
+    """argv[1] is the template, standard input the parameters as JSON; the result goes to
+    standard output."""
+    with open(sys.argv[1], encoding="utf-8") as f:
+        print(transform(f.read(), json.load(sys.stdin)))
