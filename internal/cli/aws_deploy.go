@@ -37,7 +37,7 @@ func (o *deployOptions) flags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringArrayVarP(&o.parameters, "parameter", "p", nil, "NAME=VALUE of the template's parameters; may be repeated")
 	f.StringArrayVar(&o.tags, "tag", nil, "KEY=VALUE that all resources get; may be repeated")
-	f.StringVar(&o.bootstrap, "bootstrap", "", "the functions' program, as `make lambda` builds it (releases have it in them)")
+	f.StringVar(&o.bootstrap, "bootstrap", "", "the functions' program, which make lambda builds (releases have it in them)")
 	f.StringVar(&o.bucket, "artifacts-bucket", "", "bucket for program and template (default: iamtrack-artifacts-ACCOUNT-REGION, which is made)")
 	f.StringVar(&o.prices, "prices", "", "YAML file with AWS's prices instead of those the program knows")
 	f.BoolVarP(&o.yes, "yes", "y", false, "change without asking")

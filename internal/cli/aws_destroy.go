@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/iamtrack/iamtrack/internal/awsapi"
 	"github.com/iamtrack/iamtrack/internal/stack"
 )
 
@@ -23,7 +24,7 @@ func newAWSDestroyCmd(e *env) *cobra.Command {
 		Long: `Delete a stack. Table, bucket and dead letters are kept, and the commands that
 delete them are printed, unless --delete-data says that they go, too; the bucket is
 emptied then. Before anything is deleted, the stack's name must be typed, or given
-with --yes.
+with --yes. That there is no such stack is said, and is no failure.
 
 JSON is an object with stack, deleted, kept (type, name, commands).`,
 		Example: "  iamtrack aws destroy\n  iamtrack aws destroy --stack audit --yes audit --delete-data",
@@ -55,6 +56,11 @@ func runAWSDestroy(ctx context.Context, e *env, o destroyOptions) error {
 		return err
 	}
 	st, err := session.Stack(ctx, name)
+	if errors.Is(err, awsapi.ErrNotFound) {
+		// So it is after a deletion that was interrupted, and given again.
+		e.warn("there is no stack %s in %s: nothing was deleted (--stack, --aws-region and --profile name another)", name, session.Region())
+		return e.object(destroyView{Stack: name, Kept: []stack.Kept{}}, func() string { return "" })
+	}
 	if err != nil {
 		return awsHint(err)
 	}

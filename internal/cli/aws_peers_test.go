@@ -529,6 +529,11 @@ func TestStackLife(t *testing.T) {
 	if _, stderr, code = c.run("", "aws", "status", "--stack", "prod"); code != exitFailed || !strings.Contains(stderr, "not found") {
 		t.Errorf("status of a stack that is gone: exit code %d\n%s", code, stderr)
 	}
+	// As after a deletion that was interrupted: there is nothing left to do.
+	if stdout, stderr, code = c.run("", "aws", "destroy", "--stack", "prod", "--yes", "prod", "--format", "json"); code != exitDone ||
+		!strings.Contains(stderr, "there is no stack prod in ") || !strings.Contains(stdout, `"deleted": false`) && !strings.Contains(stdout, `"deleted":false`) {
+		t.Errorf("destroy again: exit code %d\n%s%s", code, stdout, stderr)
+	}
 	c.checkPolicies()
 }
 

@@ -54,12 +54,15 @@ func (e *env) stackName() string {
 	return e.config.Stack
 }
 
+// hintDeploy is for who names a stack that isn't there.
+const hintDeploy = "`iamtrack aws deploy` makes one"
+
 // theStack finds the stack that is to be worked on, which must be there and usable.
 func (e *env) theStack(ctx context.Context, session *awsapi.Session) (awsapi.Stack, error) {
 	name := e.stackName()
 	st, err := session.Stack(ctx, name)
 	if errors.Is(err, awsapi.ErrNotFound) {
-		return st, withHint(err, "`iamtrack aws deploy` makes one")
+		return st, withHint(err, hintDeploy)
 	}
 	if err != nil {
 		return st, awsHint(err)

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -66,6 +67,9 @@ func runAWSStatus(ctx context.Context, e *env) error {
 	}
 	name := e.stackName()
 	st, err := session.Stack(ctx, name)
+	if errors.Is(err, awsapi.ErrNotFound) {
+		return withHint(err, hintDeploy)
+	}
 	if err != nil {
 		return awsHint(err)
 	}

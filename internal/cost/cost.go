@@ -12,9 +12,7 @@ import (
 	"io"
 	"math"
 	"reflect"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -335,99 +333,4 @@ func (l Line) String() string {
 		text += ", " + figure(l.Free) + " of them free"
 	}
 	return text
-}
-
-// RunsADay counts how often a schedule expression of EventBridge fires a day, on
-// average: rate(5 minutes), cron(0 6 ? * MON-FRI *).
-//
-// Source: Amazon EventBridge User Guide, "Setting a schedule pattern".
-func RunsADay(schedule string) (float64, error) {
-	bad := fmt.Errorf("%q is no schedule: use rate(5 minutes) or cron(0 6 * * ? *)", schedule)
-	kind, rest, ok := strings.Cut(strings.TrimSuffix(schedule, ")"), "(")
-	fields := strings.Fields(rest)
-	switch {
-	case ok && kind == "rate" && len(fields) == 2:
-		n, err := strconv.Atoi(fields[0])
-		per := map[string]float64{"minute": 1440, "minutes": 1440, "hour": 24, "hours": 24, "day": 1, "days": 1}[fields[1]]
-		if err != nil || n < 1 || per == 0 || (n == 1) == strings.HasSuffix(fields[1], "s") {
-			return 0, bad
-		}
-		return per / float64(n), nil
-	case ok && kind == "cron" && len(fields) == 6:
-		share := 1.
-		for i, values := range []float64{60, 24, 31, 12, 7} {
-			n, err := fires(fields[i], i, values)
-			if err != nil {
-				return 0, bad
-			}
-			if i < 2 {
-				share *= n
-			} else {
-				share *= n / values
-			}
-		}
-		return share, nil
-	}
-	return 0, bad
-}
-
-var calendarNames = [][]string{3: {"JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"}, 4: {"SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"}}
-
-// fires counts the values of a field of cron that match, of so many.
-func fires(field string, index int, values float64) (float64, error) {
-	number := func(text string) (float64, error) {
-		if index < len(calendarNames) {
-			if i := slices.Index(calendarNames[index], strings.ToUpper(text)); i >= 0 {
-				return float64(i + 1), nil
-			}
-		}
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 0 || float64(n) > values {
-			return 0, errors.New("out of range")
-		}
-		return float64(n), nil
-	}
-	sum := 0.
-	for part := range strings.SplitSeq(field, ",") {
-		part, step, stepped := strings.Cut(part, "/")
-		from, to, ranged := strings.Cut(part, "-")
-		n := values
-		switch {
-		case part == "*" || part == "?":
-		case ranged:
-			a, err := number(from)
-			if err != nil {
-				return 0, err
-			}
-			b, err := number(to)
-			if err != nil {
-				return 0, err
-			}
-			if n = b - a + 1; n < 1 {
-				n += values
-			}
-		case index == 2 && (part == "L" || strings.HasSuffix(part, "W")), index == 4 && (strings.HasSuffix(part, "L") || strings.Contains(part, "#")):
-			n = 1 // once a month; as a weekday, a quarter of that
-		default:
-			a, err := number(part)
-			if err != nil {
-				return 0, err
-			}
-			if n = 1; stepped {
-				n = values - a
-				if index >= 2 {
-					n++
-				}
-			}
-		}
-		if stepped {
-			every, err := strconv.Atoi(step)
-			if err != nil || every < 1 {
-				return 0, errors.New("no step")
-			}
-			n = math.Ceil(n / float64(every))
-		}
-		sum += n
-	}
-	return min(sum, values), nil
 }

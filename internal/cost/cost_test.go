@@ -127,24 +127,6 @@ func TestProvisioned(t *testing.T) {
 	}
 }
 
-func TestRunsADay(t *testing.T) {
-	for schedule, want := range map[string]float64{
-		"rate(5 minutes)": 288, "rate(1 hour)": 24, "rate(1 day)": 1, "rate(2 days)": 0.5,
-		"cron(0 6 * * ? *)": 1, "cron(0/15 * * * ? *)": 96, "cron(0 8-17 ? * MON-FRI *)": 10 * 5. / 7, "cron(0,30 22-1 * * ? *)": 8,
-		"cron(0 0 1 * ? *)": 1. / 31, "cron(*/10 * ? JAN,FEB * *)": 144 * 2. / 12,
-	} {
-		got, err := RunsADay(schedule)
-		if err != nil || math.Abs(got-want) > 1e-9 {
-			t.Errorf("%s: %v %v, want %v", schedule, got, err, want)
-		}
-	}
-	for _, schedule := range []string{"", "rate(5 minute)", "rate(1 minutes)", "rate(0 hours)", "every hour", "cron(0 6 * *)", "cron(0 25 * * ? *)", "cron(x 6 * * ? *)", "cron(0/0 6 * * ? *)"} {
-		if got, err := RunsADay(schedule); err == nil || !strings.Contains(err.Error(), "is no schedule") {
-			t.Errorf("%q: %v %v", schedule, got, err)
-		}
-	}
-}
-
 func TestWords(t *testing.T) {
 	for l, want := range map[Line]string{
 		{Quantity: 21600, Unit: "GB-seconds", Free: 21600}: "21,600 GB-seconds, free",
