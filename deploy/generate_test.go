@@ -17,6 +17,7 @@ import (
 	"github.com/iamtrack/iamtrack/internal/awsapi/callstest"
 	"github.com/iamtrack/iamtrack/internal/function"
 	"github.com/iamtrack/iamtrack/internal/query"
+	"github.com/iamtrack/iamtrack/internal/store/dynamo"
 )
 
 var update = flag.Bool("update", false, "rewrite the generated parts of template.yaml")
@@ -83,6 +84,15 @@ func queries(t *testing.T) string {
 			}
 			b.WriteString(line + "\n")
 		}
+	}
+	return b.String()
+}
+
+// expiring are the rules of the bucket's lifecycle for large values of the table.
+func expiring() string {
+	var b strings.Builder
+	for _, l := range dynamo.Lifetimes() {
+		fmt.Fprintf(&b, "          - {Id: large-%d-days, Status: Enabled, Prefix: %s, ExpirationInDays: %d}\n", l.Days, l.Prefix, l.Days)
 	}
 	return b.String()
 }
@@ -184,9 +194,10 @@ func replace(t *testing.T, template, part, text string) string {
 }
 
 // What the program decides is in the template as the program decides it: the lake's
-// tables, the query packs, what each function may do.
+// tables, the query packs, how long large values are kept, what each function may do.
 func TestGenerated(t *testing.T) {
 	want := replace(t, deploy.Template, "tables", tables())
+	want = replace(t, want, "lifetimes", expiring())
 	want = replace(t, want, "queries", queries(t))
 	for _, name := range function.Names() {
 		want = replace(t, want, "permissions "+name, permissions(t, name))

@@ -231,7 +231,16 @@ func TestSafe(t *testing.T) {
 		t.Error("the table can't be restored")
 	}
 	for _, rule := range plain.properties("Bucket")["LifecycleConfiguration"].(map[string]any)["Rules"].([]any) {
-		transitions, _ := rule.(map[string]any)["Transitions"].([]any)
+		r := rule.(map[string]any)
+		prefix, _ := r["Prefix"].(string)
+		expires := false
+		for _, l := range dynamo.Lifetimes() {
+			expires = expires || prefix == l.Prefix && fmt.Sprint(r["ExpirationInDays"]) == fmt.Sprint(l.Days)
+		}
+		if r["ExpirationInDays"] != nil && prefix != "athena-results/" && !expires {
+			t.Errorf("a rule of the bucket deletes what is referred to: %v", r)
+		}
+		transitions, _ := r["Transitions"].([]any)
 		for _, tr := range transitions {
 			// Amazon Athena User Guide, "Work with source data and query results": classes
 			// that must be restored first are passed over in silence.

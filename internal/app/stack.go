@@ -3,8 +3,6 @@ package app
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -135,14 +133,8 @@ func OpenStack(ctx context.Context, cfg config.Config, s *awsapi.Session, p Part
 // blobs keeps what is too large for an item of the table in the lake's bucket.
 type blobs struct{ b lake.Bucket }
 
-// key is where a value lies: names may be long, and have any character.
-func (blobs) key(name string) string {
-	sum := sha256.Sum256([]byte(name))
-	return "large/" + hex.EncodeToString(sum[:])
-}
-
-func (s blobs) Put(ctx context.Context, name string, data []byte) error {
-	w, err := s.b.Create(ctx, s.key(name))
+func (s blobs) Put(ctx context.Context, key string, data []byte) error {
+	w, err := s.b.Create(ctx, key)
 	if err != nil {
 		return err
 	}
@@ -155,8 +147,8 @@ func (s blobs) Put(ctx context.Context, name string, data []byte) error {
 	return nil
 }
 
-func (s blobs) Get(ctx context.Context, name string) ([]byte, error) {
-	r, err := s.b.Open(ctx, s.key(name))
+func (s blobs) Get(ctx context.Context, key string) ([]byte, error) {
+	r, err := s.b.Open(ctx, key)
 	if err != nil {
 		return nil, err
 	}

@@ -38,7 +38,7 @@ func unroutedKey(id string) key { return key{unroutedPK, "=" + safe(id)} }
 func (s *Store) putAlert(ctx context.Context, a *rule.Alert, known int64) (isNew bool, err error) {
 	me := randomID()
 	rest := item{}
-	if err := s.store(ctx, rest, compress(store.EncodeAlert(a)), 0); err != nil {
+	if err := s.store(ctx, "alert", rest, compress(store.EncodeAlert(a))); err != nil {
 		return false, err
 	}
 	values := item{

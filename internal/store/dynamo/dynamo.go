@@ -50,12 +50,14 @@ type Options struct {
 	Consumed func(Capacity)
 }
 
-// Blobs keeps large values by name, such as a bucket of the lake does.
+// Blobs keeps large values by key, such as a bucket of the lake does. It may delete what
+// Lifetimes says, and nothing else.
 type Blobs interface {
-	// Put writes a value, which is the same each time for a name.
-	Put(ctx context.Context, name string, data []byte) error
+	// Put writes a value, which is the same each time for a key; one that is there may
+	// stay as it is.
+	Put(ctx context.Context, key string, data []byte) error
 	// Get returns a value.
-	Get(ctx context.Context, name string) ([]byte, error)
+	Get(ctx context.Context, key string) ([]byte, error)
 }
 
 // Capacity is what a request took of the table and its indexes, in units (DynamoDB

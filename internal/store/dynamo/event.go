@@ -186,7 +186,7 @@ func (s *Store) eventItem(ctx context.Context, e *event.Event, epoch string) (it
 			}
 		}
 	}
-	return it, s.store(ctx, it, packEvent(e, apart), s.expiry(e.EventTime))
+	return it, s.store(ctx, "event", it, packEvent(e, apart))
 }
 
 // eventOf reads the item of an event.

@@ -4,6 +4,8 @@ package dynamo
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"testing"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/iamtrack/iamtrack/internal/awsapi"
+	"github.com/iamtrack/iamtrack/internal/coverage"
 )
 
 // Later lets writers of this process believe that it is later, until the test ends.
@@ -38,4 +41,15 @@ func CreateBare(ctx context.Context, db *awsapi.DynamoDB, table string) error {
 		},
 	})
 	return err
+}
+
+// LargeKey is where a value is kept.
+var LargeKey = largeKey
+
+// MakeOldReference has the ledger of a stream refer to its value as a program did that
+// had no folders; it returns where that kept it.
+func MakeOldReference(ctx context.Context, db *awsapi.DynamoDB, table string, stream coverage.Stream, sum string) (string, error) {
+	_, _, err := Open(db, table, Options{}).update(ctx, streamKey(stream), "SET l = :l", item{":l": str(sum)}, condition{"attribute_exists(l)", nil})
+	old := sha256.Sum256([]byte(sum))
+	return "large/" + hex.EncodeToString(old[:]), err
 }

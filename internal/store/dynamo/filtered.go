@@ -134,7 +134,7 @@ func (s *Store) putChunks(ctx context.Context, chunks []chunk, epochs map[event.
 			packed := packFiltered(rows)
 			it := key{filteredPK(c.date, epochs[c.date]), c.hour + digest(string(packed))}.item()
 			s.expires(it, rows[0].EventTime)
-			if err := s.store(ctx, it, packed, s.expiry(rows[0].EventTime)); err != nil {
+			if err := s.store(ctx, "filtered", it, packed); err != nil {
 				return err
 			}
 			items = append(items, it)

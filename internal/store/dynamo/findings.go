@@ -42,7 +42,7 @@ func (s *Store) announce(ctx context.Context, groups []string, refs []store.Conf
 		p.hash(r.Hash)
 	}
 	it := a.key.item()
-	if err := s.store(ctx, it, p.bytes(), 0); err != nil {
+	if err := s.store(ctx, "announced", it, p.bytes()); err != nil {
 		return a, err
 	}
 	_, _, err := s.put(ctx, it, condition{})
@@ -199,7 +199,7 @@ func (s *Store) putFacts(ctx context.Context, facts []*rule.Fact) error {
 		it := factKey(f).item()
 		it["G"], it["R"], it["K"], it["A"], it["E"] = bin(f.Group), bin(f.Rule), bin(f.Kind), bin(f.AccountID), bin(f.EventID)
 		it["H"] = bin(binary.BigEndian.AppendUint64(nil, f.Version.Hash))
-		if err := s.store(ctx, it, compress(store.EncodeFact(f)), 0); err != nil {
+		if err := s.store(ctx, "fact", it, compress(store.EncodeFact(f))); err != nil {
 			return err
 		}
 		_, _, err := s.put(ctx, it, absent)
@@ -383,7 +383,7 @@ func (s *Store) putRejected(ctx context.Context, list []store.Rejected) error {
 				c = condition{"v = :v", item{":v": old["v"]}}
 			}
 			it["v"] = str(randomID())
-			if err := s.store(ctx, it, packRejected(r), 0); err != nil {
+			if err := s.store(ctx, "rejected", it, packRejected(r)); err != nil {
 				return false, err
 			}
 			done, _, err := s.put(ctx, it, c)

@@ -7,14 +7,18 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
+	"path"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/iamtrack/iamtrack/internal/coverage"
+	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/peers"
 	"github.com/iamtrack/iamtrack/internal/store/dynamo"
 )
@@ -82,7 +86,8 @@ func TestLedgerLargerThanAnItem(t *testing.T) {
 			if aside == "bucket" {
 				o.Blobs = bucket
 			}
-			s := dynamo.Open(db, table(t, db), o)
+			name := table(t, db)
+			s := dynamo.Open(db, name, o)
 			read := func() *coverage.Ledger {
 				t.Helper()
 				all, err := s.Streams(ctx)
@@ -124,8 +129,18 @@ func TestLedgerLargerThanAnItem(t *testing.T) {
 			if got := read(); !got.Equal(want) {
 				t.Fatal("the ledger isn't what was written")
 			}
-			if aside == "bucket" && len(bucket.kept) != 1 {
-				t.Errorf("the bucket has %d values", len(bucket.kept))
+			if aside == "bucket" {
+				if keys := slices.Collect(maps.Keys(bucket.kept)); len(keys) != 1 || !strings.HasPrefix(keys[0], "large/ledger/") {
+					t.Fatalf("the bucket has %v", keys)
+				} else if old, err := dynamo.MakeOldReference(ctx, db, name, stream, path.Base(keys[0])); err != nil {
+					t.Fatal(err)
+				} else { // where values were before
+					bucket.kept[old] = bucket.kept[keys[0]]
+					delete(bucket.kept, keys[0])
+					if got := read(); !got.Equal(want) {
+						t.Error("by an old reference another ledger is read")
+					}
+				}
 			}
 
 			// A change that breaks off anywhere leaves what was.
@@ -202,5 +217,129 @@ func TestLedgerLargerThanAnItem(t *testing.T) {
 				t.Errorf("%d gaps in %d bytes", len(got.Gaps(got.Promised())), len(got.Encode()))
 			}
 		})
+	}
+}
+
+// TestLargeValuesExpire: as the bucket's lifecycle deletes objects, each event can be read
+// as long as its item may be there, also a late one and whatever the retention became;
+// afterwards its body is gone.
+func TestLargeValuesExpire(t *testing.T) {
+	db := connect(t, peers.DynamoDB(t))
+	name, ctx := table(t, db), t.Context()
+	now := clockAt()
+	bucket := &aging{shelf: shelf{kept: map[string][]byte{}}, made: map[string]time.Time{}, now: &now}
+	const day = 24 * time.Hour
+	noise := make([]byte, 600_000)
+	rng := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // a test
+	needed := map[event.Key]time.Time{}
+	put := func(id string, hash int64, at time.Time, keep time.Duration) *dynamo.Store {
+		t.Helper()
+		for i := range noise {
+			noise[i] = byte(rng.Uint32())
+		}
+		s := dynamo.Open(db, name, dynamo.Options{Now: func() time.Time { return now }, Keep: keep, Blobs: bucket})
+		e := event.Event{EventID: id, AccountID: "1", EventTime: at.UnixMilli(), EventVersion: "1.08", RecordHash: hash, EventName: "PutRolePolicy", RequestParameters: hex.EncodeToString(noise)}
+		if err := s.Put(ctx, []event.Event{e}, nil); err != nil {
+			t.Fatal(err)
+		}
+		expires := at.Add(keep)
+		if least := now.Add(7 * day); least.After(expires) {
+			expires = least
+		}
+		needed[e.Key()] = expires.Add(7 * day) // as long as DynamoDB may take
+		return s
+	}
+	put("now", 1, now, 30*day)
+	put("late", 1, now.Add(-60*day), 30*day)
+	s := put("shorter", 1, now, 5*day) // the retention is another one
+	put("years", 1, now, 3650*day)
+	if len(bucket.kept) != 4 {
+		t.Fatalf("%d of 4 bodies are in the bucket", len(bucket.kept))
+	}
+	gone := 0
+	for range 90 {
+		now = now.Add(day)
+		bucket.pass()
+		for k, until := range needed {
+			if now.After(until) {
+				continue
+			}
+			if _, err := s.Event(ctx, k); err != nil {
+				t.Fatalf("%s, needed until %v, isn't there at %v: %v", k.EventID, until, now, err)
+			}
+		}
+		gone = 4 - len(bucket.kept)
+	}
+	if gone != 3 {
+		t.Errorf("after 90 days %d bodies of 3 are gone", gone)
+	}
+	now = now.Add(4100 * day)
+	bucket.pass()
+	if len(bucket.kept) != 0 {
+		t.Errorf("%d bodies stay for ever", len(bucket.kept))
+	}
+}
+
+// aging is a shelf of which a lifecycle deletes what Lifetimes allows, at the midnight
+// after (Amazon S3 User Guide, "Lifecycle configuration elements").
+type aging struct {
+	shelf
+	made map[string]time.Time
+	now  *time.Time
+}
+
+func (a *aging) Put(ctx context.Context, key string, data []byte) error {
+	if _, there := a.kept[key]; there {
+		return nil
+	}
+	a.made[key] = *a.now
+	return a.shelf.Put(ctx, key, data)
+}
+
+func (a *aging) Get(ctx context.Context, key string) ([]byte, error) {
+	if _, there := a.kept[key]; !there {
+		return nil, errors.New("no such key: " + key)
+	}
+	return a.shelf.Get(ctx, key)
+}
+
+func (a *aging) pass() {
+	for key, made := range a.made {
+		for _, l := range dynamo.Lifetimes() {
+			if strings.HasPrefix(key, l.Prefix) && !a.now.Before(made.Add(time.Duration(l.Days)*24*time.Hour)) {
+				delete(a.kept, key)
+				delete(a.made, key)
+			}
+		}
+	}
+}
+
+// TestLargeKeys: one content is written for items that expire at different times, in any
+// order. The object that has a key outlives each item that refers to it, whoever made it.
+func TestLargeKeys(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // a test
+	const day = 24 * 60 * 60
+	made := map[string]int64{}
+	now := clockAt().Unix()
+	for range 20_000 {
+		now += rng.Int64N(day / 4)
+		expires := now + 7*day + rng.Int64N([]int64{day, 30 * day, 4000 * day}[rng.IntN(3)])
+		key := dynamo.LargeKey("event", "sum", expires, now)
+		if _, ok := made[key]; !ok {
+			made[key] = now
+		}
+		for _, l := range dynamo.Lifetimes() {
+			if strings.HasPrefix(key, l.Prefix) && made[key]+l.Days*day < expires+7*day {
+				t.Fatalf("%s is deleted %d s before its item may be gone", key, expires+7*day-made[key]-l.Days*day)
+			}
+		}
+	}
+	if len(made) < 1000 {
+		t.Errorf("%d keys", len(made))
+	}
+	for _, never := range []int64{0, now + 5000*day} {
+		if key := dynamo.LargeKey("event", "sum", never, now); key != "large/event/sum" {
+			t.Errorf("what expires at %d is at %s", never, key)
+		}
 	}
 }

@@ -115,7 +115,7 @@ func (s *Store) putLeaves(ctx context.Context, links []lineage.Link) error {
 		}
 		packed := packLeaves(links[from:to])
 		it := key{leafPK(monthOf(date)), join(dateKey(date), digest(string(packed)))}.item()
-		if err := s.store(ctx, it, packed, 0); err != nil {
+		if err := s.store(ctx, "link", it, packed); err != nil {
 			return err
 		}
 		items = append(items, it)

@@ -82,7 +82,7 @@ func (s *Store) appendLog(ctx context.Context, e *entry) (done bool, err error) 
 			l.reset() // it holds what the log doesn't
 		}
 	}()
-	if err := s.store(ctx, it, packEntry(e), 0); err != nil {
+	if err := s.store(ctx, "link", it, packEntry(e)); err != nil {
 		return false, err
 	}
 	done, there, err := s.put(ctx, it, absent)

@@ -30,7 +30,7 @@ func (s *Store) messageItem(ctx context.Context, m *store.Message) (item, error)
 	for _, id := range m.AlertIDs {
 		p.text(0, id)
 	}
-	return it, s.store(ctx, it, p.bytes(), 0)
+	return it, s.store(ctx, "message", it, p.bytes())
 }
 
 func (s *Store) messageOf(ctx context.Context, it item) (m store.Message, err error) {

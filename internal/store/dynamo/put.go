@@ -512,7 +512,7 @@ func (s *Store) putConflicts(ctx context.Context, events []*event.Event) error {
 		ref := store.RefOf(events[i])
 		it := conflictKey(ref).item()
 		it["h"] = bin(binary.BigEndian.AppendUint64(nil, ref.Hash))
-		if err := s.store(ctx, it, packEvent(events[i], 0), 0); err != nil {
+		if err := s.store(ctx, "conflict", it, packEvent(events[i], 0)); err != nil {
 			return err
 		}
 		_, _, err := s.put(ctx, it, absent)

@@ -70,7 +70,7 @@ func (s *Store) putSeen(ctx context.Context, writes []planned) error {
 		packed := p.bytes()
 		it := key{seenPK(monthOf(date)), join(dateKey(date), digest(string(packed)))}.item()
 		s.expires(it, latest[date])
-		if err := s.store(ctx, it, packed, s.expiry(latest[date])); err != nil {
+		if err := s.store(ctx, "seen", it, packed); err != nil {
 			return err
 		}
 		items = append(items, it)

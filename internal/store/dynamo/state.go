@@ -124,7 +124,7 @@ func (s *Store) Meta(ctx context.Context, name string) (value string, err error)
 func (s *Store) SetMeta(ctx context.Context, name, value string) error {
 	return s.write(ctx, "setmeta", func(ctx context.Context) error {
 		it := metaKey(name).item()
-		if err := s.store(ctx, it, compress([]byte(value)), 0); err != nil {
+		if err := s.store(ctx, "setting", it, compress([]byte(value))); err != nil {
 			return err
 		}
 		_, _, err := s.put(ctx, it, condition{})
@@ -187,7 +187,7 @@ func (s *Store) UpdateStream(ctx context.Context, stream coverage.Stream, change
 			}
 			it, me := k.item(), randomID()
 			it["A"], it["R"], it["S"], it["v"] = bin(stream.AccountID), bin(stream.Region), bin(stream.Source), str(me)
-			if err := s.store(ctx, it, compress(now), 0); err != nil {
+			if err := s.store(ctx, "ledger", it, compress(now)); err != nil {
 				return false, err
 			}
 			done, there, err := s.put(ctx, it, c)
