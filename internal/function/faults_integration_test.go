@@ -106,6 +106,9 @@ func TestEachPermissionDenied(t *testing.T) {
 			_, said, err := g.invoke(name, payload)
 			times := g.gate.refused()
 			g.gate.set(nil)
+			if l.Action == "dynamodb:UpdateItem" {
+				g.passes(time.Minute) // it could not give its leases back
+			}
 			switch {
 			case times == 0:
 				t.Logf("%v: nothing asked for it this time", l)

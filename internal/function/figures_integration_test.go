@@ -41,7 +41,7 @@ func TestFigures(t *testing.T) {
 	d := deploy(t, events)
 	run := func(f figure, handler string, env []string, done func(map[string]any) bool) figure {
 		t.Helper()
-		fn := &runtimetest.Function{Program: d.program, Env: append(d.env, env...), Handler: handler, Timeout: 5 * time.Minute, Memory: f.Memory}
+		fn := &runtimetest.Function{Program: d.bootstrap(), Env: append(d.env, env...), Handler: handler, Timeout: 5 * time.Minute, Memory: f.Memory}
 		defer fn.Stop()
 		for end := time.Now().Add(5 * time.Minute); time.Now().Before(end); {
 			r, err := fn.Invoke([]byte(`{}`))
@@ -76,7 +76,7 @@ func TestFigures(t *testing.T) {
 
 	// Events one by one, as EventBridge delivers them.
 	f := figure{What: "realtime", Memory: 256, PerRecord: true}
-	fn := &runtimetest.Function{Program: d.program, Env: d.env, Handler: function.Realtime, Memory: f.Memory}
+	fn := &runtimetest.Function{Program: d.bootstrap(), Env: d.env, Handler: function.Realtime, Memory: f.Memory}
 	defer fn.Stop()
 	for i := range 200 {
 		r, err := fn.Invoke(bridge(fmt.Sprintf("figure-%d", i), time.Now().UTC().Add(-time.Minute), ""))

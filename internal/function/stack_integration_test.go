@@ -62,12 +62,7 @@ const account = "111122223333" // the simulated organization's management accoun
 
 func deploy(t *testing.T, events int, change ...func(*simulate.Config, *server.Options)) *deployed {
 	t.Helper()
-	d := &deployed{t: t, program: filepath.Join(t.TempDir(), "bootstrap")}
-	build := exec.Command("go", "build", "-tags", "lambda.norpc", "-o", d.program, "github.com/iamtrack/iamtrack/cmd/bootstrap")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build bootstrap: %v\n%s", err, out)
-	}
+	d := &deployed{t: t}
 	end := time.Now().UTC().Truncate(time.Hour)
 	var err error
 	c, o := simulate.Config{Seed: 5, Start: end.AddDate(0, 0, -12), End: end, Events: events}, server.Options{Rate: 25, Faults: server.Faults{Latency: 20 * time.Millisecond}}
@@ -114,6 +109,21 @@ func deploy(t *testing.T, events int, change ...func(*simulate.Config, *server.O
 	}
 	d.lake = lake.New(s3lake.New(b, ""), lake.Options{ProgramVersion: "test"})
 	return d
+}
+
+// bootstrap builds the program, which not each test runs, and returns its path.
+func (d *deployed) bootstrap() string {
+	d.t.Helper()
+	if d.program == "" {
+		program := filepath.Join(d.t.TempDir(), "bootstrap")
+		build := exec.Command("go", "build", "-tags", "lambda.norpc", "-o", program, "github.com/iamtrack/iamtrack/cmd/bootstrap")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			d.t.Fatalf("build bootstrap: %v\n%s", err, out)
+		}
+		d.program = program
+	}
+	return d.program
 }
 
 // ask is a request of AWS's query protocol to moto, which checks no signature.
@@ -182,7 +192,8 @@ func (d *deployed) received() (bodies []string) {
 }
 
 func (d *deployed) function(handler string, timeout time.Duration) *runtimetest.Function {
-	f := &runtimetest.Function{Program: d.program, Env: d.env, Handler: handler, Timeout: timeout}
+	d.t.Helper()
+	f := &runtimetest.Function{Program: d.bootstrap(), Env: d.env, Handler: handler, Timeout: timeout}
 	d.t.Cleanup(f.Stop)
 	return f
 }
