@@ -26,6 +26,9 @@ def transform(text, given):
             if isinstance(resource.get(attribute), dict):
                 (condition, yes, no) = resource[attribute]["Fn::If"]
                 resource[attribute] = yes if holds(condition) else no
+        if resource.get("DeletionPolicy") == "RetainExceptOnCreate":
+            # The emulator knows it by its older name only, and fails no creation.
+            resource["DeletionPolicy"] = "Retain"
 
     session = boto3.session.Session(region_name=os.environ["AWS_REGION"])
     result = Translator({}, Parser(), boto_session=session).translate(template, dict(values))
