@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -23,6 +24,7 @@ import (
 	"github.com/iamtrack/iamtrack/internal/lineage"
 	"github.com/iamtrack/iamtrack/internal/peers"
 	"github.com/iamtrack/iamtrack/internal/rule"
+	"github.com/iamtrack/iamtrack/internal/simulate"
 	"github.com/iamtrack/iamtrack/internal/store"
 	"github.com/iamtrack/iamtrack/internal/store/dynamo"
 	"github.com/iamtrack/iamtrack/internal/store/storetest"
@@ -67,24 +69,68 @@ func refuse(code, message string) *http.Response {
 		Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body))}
 }
 
-// unprocessed takes half of what a batch did for not done: it is asked for again.
-func unprocessed(action string, send func() (*http.Response, error), r map[string]json.RawMessage) (*http.Response, error) {
-	resp, err := send()
-	if err != nil || resp.StatusCode != http.StatusOK {
-		return resp, err
+// unprocessed has the table do half of a batch (nothing of one thing), and gives the
+// rest back as not done. So does AWS when the table is short of capacity (DynamoDB API
+// Reference, "BatchGetItem", "BatchWriteItem").
+func unprocessed(r *http.Request, action string, body []byte) (*http.Response, error) {
+	type keys struct {
+		Keys                 []json.RawMessage
+		ConsistentRead       bool
+		ProjectionExpression *string `json:",omitempty"`
 	}
-	data, err := io.ReadAll(resp.Body)
-	if err = errors.Join(err, resp.Body.Close()); err != nil {
-		return nil, err
+	var (
+		do, left any
+		rest     = "UnprocessedItems"
+		some     bool
+	)
+	if action == "BatchGetItem" {
+		var in struct{ RequestItems map[string]keys }
+		if err := json.Unmarshal(body, &in); err != nil {
+			return nil, err
+		}
+		now, later := map[string]keys{}, map[string]keys{}
+		for table, k := range in.RequestItems {
+			n := len(k.Keys) / 2
+			some = n > 0
+			first, last := k, k
+			first.Keys, last.Keys = k.Keys[:n], k.Keys[n:]
+			now[table], later[table] = first, last
+		}
+		do, left, rest = now, later, "UnprocessedKeys"
+	} else {
+		var in struct{ RequestItems map[string][]json.RawMessage }
+		if err := json.Unmarshal(body, &in); err != nil {
+			return nil, err
+		}
+		now, later := map[string][]json.RawMessage{}, map[string][]json.RawMessage{}
+		for table, w := range in.RequestItems {
+			n := len(w) / 2
+			some = n > 0
+			now[table], later[table] = w[:n], w[n:]
+		}
+		do, left = now, later
 	}
-	var answer map[string]json.RawMessage
-	if err := json.Unmarshal(data, &answer); err != nil {
-		return nil, err
+	answer := map[string]any{}
+	resp := refuse("", "")
+	resp.StatusCode = http.StatusOK
+	if some {
+		half, err := json.Marshal(map[string]any{"RequestItems": do})
+		if err != nil {
+			return nil, err
+		}
+		r = r.Clone(r.Context())
+		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(half)), int64(len(half))
+		r.Header.Del("Content-Length")
+		if resp, err = http.DefaultTransport.RoundTrip(r); err != nil || resp.StatusCode != http.StatusOK {
+			return resp, err
+		}
+		err = json.NewDecoder(resp.Body).Decode(&answer)
+		if err = errors.Join(err, resp.Body.Close()); err != nil {
+			return nil, err
+		}
 	}
-	if action == "BatchWriteItem" {
-		answer["UnprocessedItems"] = r["RequestItems"]
-	}
-	data, err = json.Marshal(answer)
+	answer[rest] = left
+	data, err := json.Marshal(answer)
 	resp.Body, resp.ContentLength = io.NopCloser(bytes.NewReader(data)), int64(len(data))
 	resp.Header.Del("Content-Length")
 	resp.Header.Del("X-Amz-Crc32")
@@ -307,6 +353,7 @@ func TestExportWhileSomebodyWrites(t *testing.T) {
 // TestUnprocessed: what a batch left undone is done.
 func TestUnprocessed(t *testing.T) {
 	url := peers.DynamoDB(t)
+	var left sync.Map // how often batches were done in part, by action
 	db := connect(t, url, func(c *awsapi.Config) {
 		c.HTTPClient = httpFunc(func(r *http.Request) (*http.Response, error) {
 			_, action, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
@@ -314,29 +361,68 @@ func TestUnprocessed(t *testing.T) {
 			if err != nil {
 				return nil, err
 			}
-			var asked map[string]json.RawMessage
-			if err := json.Unmarshal(body, &asked); err != nil {
-				return nil, err
-			}
 			r.Body = io.NopCloser(bytes.NewReader(body))
-			send := func() (*http.Response, error) { return http.DefaultTransport.RoundTrip(r) }
-			if action == "BatchWriteItem" && rand.IntN(2) == 0 {
-				return unprocessed(action, send, asked)
+			if strings.HasPrefix(action, "Batch") && rand.IntN(2) == 0 {
+				n, _ := left.LoadOrStore(action, new(atomic.Int64))
+				n.(*atomic.Int64).Add(1)
+				return unprocessed(r, action, body)
 			}
-			return send()
+			return http.DefaultTransport.RoundTrip(r)
 		})
 	})
-	s := dynamo.Open(db, table(t, db), dynamo.Options{})
+	ctx, s := t.Context(), dynamo.Open(db, table(t, db), dynamo.Options{})
 	var files []store.FileState
 	for i := range 60 {
 		files = append(files, store.FileState{Path: fmt.Sprint("f", i)})
 	}
-	if err := s.FileDone(t.Context(), "j", files); err != nil {
+	if err := s.FileDone(ctx, "j", files); err != nil {
 		t.Fatal(err)
 	}
-	got, err := s.Job(t.Context(), "j")
+	got, err := s.Job(ctx, "j")
 	if err != nil || len(got) != 60 {
-		t.Fatalf("%d files, %v", len(got), err)
+		t.Errorf("%d files, %v", len(got), err)
+	}
+	world, err := simulate.New(simulate.Config{Seed: 1, Days: 7, Events: 600, End: time.Date(2026, 7, 1, 0, 0, 0, 0, time.UTC)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var events []event.Event
+	var keys []event.Key
+	parser := event.NewParser()
+	known, days := map[event.Key]bool{}, map[event.Date]bool{}
+	for r := range world.Events() {
+		e, err := parser.Parse(r.JSON)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !known[e.Key()] {
+			known[e.Key()], days[e.Date()] = true, true
+			events, keys = append(events, e), append(keys, e.Key())
+		}
+	}
+	if err := s.Put(ctx, events, nil); err != nil {
+		t.Fatal(err)
+	}
+	found, err := s.Find(ctx, keys)
+	if err != nil || len(found) != len(keys) || len(keys) < 250 {
+		t.Errorf("%d of %d events are found, %v", len(found), len(keys), err)
+	}
+	n := 0
+	for d := range days {
+		for _, err := range s.Day(ctx, d) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			n++
+		}
+	}
+	if n != len(keys) {
+		t.Errorf("%d of %d events are read by day", n, len(keys))
+	}
+	for _, action := range []string{"BatchGetItem", "BatchWriteItem"} {
+		if n, ok := left.Load(action); !ok || n.(*atomic.Int64).Load() < 3 {
+			t.Errorf("%s was hardly ever done in part", action)
+		}
 	}
 }
 
