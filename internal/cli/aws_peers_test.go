@@ -377,6 +377,10 @@ func (c *cloud) invoke(w http.ResponseWriter, name string, payload []byte) {
 	if r.Failed != "" {
 		c.t.Logf("%s: %s\n%s", name, r.Failed, r.Log)
 		w.Header().Set("X-Amz-Function-Error", "Unhandled")
+		r.Payload, err = json.Marshal(map[string]string{"errorMessage": r.Failed, "errorType": "errorString"})
+		if err != nil {
+			c.t.Error(err)
+		}
 	}
 	_, _ = w.Write(r.Payload)
 }
@@ -516,9 +520,19 @@ func TestStackLife(t *testing.T) {
 		t.Errorf("test-alerts: exit code %d\n%s%s", code, stdout, stderr)
 	}
 
+	c.denyEach("aws", "status", "--stack", "prod")
+	c.denyEach("aws", "logs", "--stack", "prod")
+	c.denyEach("aws", "test-alerts", "--stack", "prod")
+	c.denyEach("aws", "init", "--stack", "prod")
+
 	if _, stderr, code = c.run("prd\n", "aws", "destroy", "--stack", "prod"); code != exitFailed || !strings.Contains(stderr, "nothing was deleted") {
 		t.Errorf("a mistyped name: exit code %d\n%s", code, stderr)
 	}
+	c.deny = "cloudformation:DeleteStack"
+	if _, stderr, code = c.run("prod\n", "aws", "destroy", "--stack", "prod"); code != exitFailed || !strings.Contains(stderr, c.deny) {
+		t.Errorf("without %s: exit code %d\n%s", c.deny, code, stderr)
+	}
+	c.deny = ""
 	table := status.Outputs[app.OutputTable]
 	if stdout, stderr, code = c.run("prod\n", "aws", "destroy", "--stack", "prod"); code != exitDone || !strings.Contains(stdout, "aws dynamodb delete-table --table-name "+table) {
 		t.Fatalf("destroy: exit code %d\n%s%s", code, stdout, stderr)
@@ -535,6 +549,30 @@ func TestStackLife(t *testing.T) {
 		t.Errorf("destroy again: exit code %d\n%s%s", code, stdout, stderr)
 	}
 	c.checkPolicies()
+}
+
+// denyEach denies a command one permission after the other, of those that it asked for
+// before: each time it says which one it lacks.
+func (c *cloud) denyEach(args ...string) {
+	c.t.Helper()
+	asked := slices.Sorted(maps.Keys(c.asked[args[1]]))
+	refused := 0
+	for _, action := range asked {
+		c.deny, c.denied = action, 0
+		_, stderr, code := c.run("", args...)
+		if c.denied == 0 { // it isn't asked for each time, or goes to a peer that knows no permissions
+			continue
+		}
+		refused++
+		if code == exitDone || !strings.Contains(stderr, action) {
+			c.t.Errorf("%v without %s: exit code %d\n%s", args, action, code, stderr)
+		}
+	}
+	c.deny = ""
+	if refused == 0 {
+		c.t.Errorf("%v: nothing of %q was refused", args, asked)
+	}
+	c.t.Logf("%v: %d of %d permissions were refused", args, refused, len(asked))
 }
 
 // unasked are permissions that policies have and this test doesn't need, and why.
