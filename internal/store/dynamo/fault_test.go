@@ -12,12 +12,16 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/iamtrack/iamtrack/internal/awsapi"
 	"github.com/iamtrack/iamtrack/internal/event"
@@ -202,6 +206,21 @@ func TestTroubleOnTheWay(t *testing.T) {
 			}
 			return resp, err
 		},
+		// Amazon DynamoDB Developer Guide, "Transactional conflict handling".
+		"others' transactions": func(action string, n int, send func() (*http.Response, error)) (*http.Response, error) {
+			switch {
+			case action == "TransactWriteItems" && n%5 == 0:
+				return refuse("TransactionInProgressException", "The transaction with the given request token is already in progress"), nil
+			case action == "TransactWriteItems" && n%5 < 4:
+				r := refuse("", "")
+				const body = `{"__type":"com.amazonaws.dynamodb.v20120810#TransactionCanceledException","Message":"Transaction cancelled","CancellationReasons":[{"Code":"TransactionConflict","Message":"Transaction is ongoing for the item"}]}`
+				r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
+				return r, nil
+			case strings.HasSuffix(action, "Item") && action != "BatchWriteItem" && action != "BatchGetItem" && n%23 == 2:
+				return refuse("TransactionConflictException", "Transaction is ongoing for the item"), nil
+			}
+			return send()
+		},
 		"server errors": func(_ string, n int, send func() (*http.Response, error)) (*http.Response, error) {
 			resp, err := send()
 			if err == nil && n%41 == 1 {
@@ -350,10 +369,86 @@ func TestExportWhileSomebodyWrites(t *testing.T) {
 	}
 }
 
+// TestPruneWhileSomebodyWrites: a day that somebody writes to, between the steps of who
+// removes it, stays with what was written.
+func TestPruneWhileSomebodyWrites(t *testing.T) {
+	url := peers.DynamoDB(t)
+	db, tr := troubled(t, url)
+	name := table(t, db)
+	pruner := dynamo.Open(db, name, dynamo.Options{})
+	writer := dynamo.Open(connect(t, url), name, dynamo.Options{})
+	ctx := t.Context()
+	const day = 20_700
+	var keys []event.Key
+	put := func() error {
+		e := event.Event{EventID: fmt.Sprint("e", len(keys)), AccountID: "1", EventTime: day * 86_400_000, EventVersion: "1.08", RecordHash: int64(len(keys))}
+		keys = append(keys, e.Key())
+		return writer.Put(ctx, []event.Event{e}, nil)
+	}
+	clean := func() {
+		t.Helper()
+		days, err := writer.DirtyDays(ctx)
+		if err != nil || len(days) != 1 {
+			t.Fatal(days, err)
+		}
+		if err := writer.DayExported(ctx, days[0].Mark, store.LakeDay{Date: day}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for at := 1; ; at++ { // the request of the pruner before which somebody writes
+		if err := put(); err != nil {
+			t.Fatal(err)
+		}
+		clean()
+		written := false
+		tr.set(func(_ string, n int, send func() (*http.Response, error)) (*http.Response, error) {
+			if n == at {
+				written = true
+				if err := put(); err != nil {
+					return nil, err
+				}
+			}
+			return send()
+		})
+		removed, err := pruner.Prune(ctx, day+1)
+		tr.set(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !written {
+			if removed == 0 || at < 3 {
+				t.Errorf("%d rows were removed, with %d requests", removed, at-1)
+			}
+			break
+		}
+		latest := keys[len(keys)-1]
+		if found, err := writer.Find(ctx, []event.Key{latest}); err != nil || len(found) != 1 {
+			t.Fatalf("written before request %d: %v, %v; %d rows were removed", at, found, err, removed)
+		}
+		clean()
+	}
+	// What was removed stays so when the day comes back, although its items expire later.
+	if err := put(); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := writer.Find(ctx, keys); err != nil || len(found) != 1 {
+		t.Errorf("found %v, %v", found, err)
+	}
+	n := 0
+	for e, err := range writer.Day(ctx, day) {
+		if n++; err != nil || e.Key() != keys[len(keys)-1] {
+			t.Errorf("the day has %s, %v", e.EventID, err)
+		}
+	}
+	if n != 1 {
+		t.Errorf("the day has %d events", n)
+	}
+}
+
 // TestUnprocessed: what a batch left undone is done.
 func TestUnprocessed(t *testing.T) {
 	url := peers.DynamoDB(t)
-	var left sync.Map // how often batches were done in part, by action
+	var asked sync.Map // how many batches there were, by action; every other one is done in part
 	db := connect(t, url, func(c *awsapi.Config) {
 		c.HTTPClient = httpFunc(func(r *http.Request) (*http.Response, error) {
 			_, action, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
@@ -362,10 +457,11 @@ func TestUnprocessed(t *testing.T) {
 				return nil, err
 			}
 			r.Body = io.NopCloser(bytes.NewReader(body))
-			if strings.HasPrefix(action, "Batch") && rand.IntN(2) == 0 {
-				n, _ := left.LoadOrStore(action, new(atomic.Int64))
-				n.(*atomic.Int64).Add(1)
-				return unprocessed(r, action, body)
+			if strings.HasPrefix(action, "Batch") {
+				n, _ := asked.LoadOrStore(action, new(atomic.Int64))
+				if n.(*atomic.Int64).Add(1)%2 == 1 {
+					return unprocessed(r, action, body)
+				}
 			}
 			return http.DefaultTransport.RoundTrip(r)
 		})
@@ -420,8 +516,8 @@ func TestUnprocessed(t *testing.T) {
 		t.Errorf("%d of %d events are read by day", n, len(keys))
 	}
 	for _, action := range []string{"BatchGetItem", "BatchWriteItem"} {
-		if n, ok := left.Load(action); !ok || n.(*atomic.Int64).Load() < 3 {
-			t.Errorf("%s was hardly ever done in part", action)
+		if n, ok := asked.Load(action); !ok || n.(*atomic.Int64).Load() < 6 {
+			t.Errorf("%s was hardly ever asked for", action)
 		}
 	}
 }
@@ -750,4 +846,131 @@ func unrouted(t *testing.T, s store.Store) (ids []string) {
 		ids = append(ids, a.ID)
 	}
 	return ids
+}
+
+// TestSettledAtOnce: of two who settle a group at once, the one that knew more stays,
+// although the other writes last.
+func TestSettledAtOnce(t *testing.T) {
+	db := connect(t, peers.DynamoDB(t))
+	s := dynamo.Open(db, table(t, db), dynamo.Options{Now: clockAt})
+	ctx := t.Context()
+	fact := func(id string) store.Findings {
+		return store.Findings{Facts: []rule.Fact{{Group: "g", Rule: "r", Kind: "seen", AccountID: "012345678901", EventID: id}}}
+	}
+	alert := func(facts []rule.Fact) []rule.Alert {
+		a := rule.Alert{ID: strings.Repeat("a", 64), Rule: "r", AccountID: "012345678901"}
+		for _, f := range facts {
+			a.Events = append(a.Events, rule.EventRef{EventID: f.EventID})
+		}
+		return []rule.Alert{a}
+	}
+	told := 0
+	n, err := s.Record(ctx, fact("e1"), func(facts []rule.Fact) []rule.Alert {
+		if len(facts) != 1 {
+			t.Errorf("the first knows %d facts", len(facts))
+		}
+		n, err := s.Record(ctx, fact("e2"), alert)
+		if err != nil {
+			t.Error(err)
+		}
+		told += n
+		return alert(facts)
+	})
+	if told += n; err != nil || told != 1 {
+		t.Errorf("%d new alerts, %v", told, err)
+	}
+	found, err := s.Alerts(ctx, store.AlertFilter{})
+	if err != nil || len(found) != 1 || len(found[0].Events) != 2 {
+		t.Errorf("%+v, %v", found, err)
+	}
+}
+
+// TestNothingExpiresSoon: what came late is kept as long as it takes to export it, however
+// old it is, and what is new as long as was asked for.
+func TestNothingExpiresSoon(t *testing.T) {
+	db := connect(t, peers.DynamoDB(t))
+	name, ctx := table(t, db), t.Context()
+	const day = 24 * time.Hour
+	s := dynamo.Open(db, name, dynamo.Options{Now: clockAt, Keep: 30 * day})
+	expires := func() (soonest, latest time.Time) {
+		t.Helper()
+		out, err := db.Scan(ctx, &dynamodb.ScanInput{TableName: &name})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, it := range out.Items {
+			x, ok := it["x"].(*types.AttributeValueMemberN)
+			if !ok {
+				continue
+			}
+			n, err := strconv.ParseInt(x.Value, 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			at := time.Unix(n, 0).UTC()
+			if soonest.IsZero() || at.Before(soonest) {
+				soonest = at
+			}
+			if at.After(latest) {
+				latest = at
+			}
+		}
+		return soonest, latest
+	}
+	put := func(id string, at time.Time) {
+		t.Helper()
+		e := event.Event{EventID: id, AccountID: "1", EventTime: at.UnixMilli(), EventVersion: "1.08"}
+		f := event.Filtered{EventID: id + "f", AccountID: "1", EventTime: at.UnixMilli()}
+		if err := s.Put(ctx, []event.Event{e}, []event.Filtered{f}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("late", clockAt().Add(-80*day))
+	if soonest, latest := expires(); soonest.Before(clockAt().Add(7*day)) || latest.After(clockAt().Add(8*day)) {
+		t.Errorf("what came late expires from %s to %s", soonest, latest)
+	}
+	put("new", clockAt())
+	if _, latest := expires(); latest.Before(clockAt().Add(30 * day)) {
+		t.Errorf("what is new expires by %s", latest)
+	}
+}
+
+// TestDayDroppedWhileSomebodyWrites: rows of a day that is dropped between the steps of
+// their writer are written again.
+func TestDayDroppedWhileSomebodyWrites(t *testing.T) {
+	url := peers.DynamoDB(t)
+	db, tr := troubled(t, url)
+	name, ctx := table(t, db), t.Context()
+	writer := dynamo.Open(db, name, dynamo.Options{})
+	other := dynamo.Open(connect(t, url), name, dynamo.Options{})
+	const day = 20_700
+	for at := 1; ; at++ { // the request of the writer before which the day is dropped
+		e := event.Event{EventID: fmt.Sprint("e", at), AccountID: "1", EventTime: day * 86_400_000, EventVersion: "1.08"}
+		dropped := false
+		tr.set(func(_ string, n int, send func() (*http.Response, error)) (*http.Response, error) {
+			if n == at {
+				dropped = true
+				if err := other.DropLakeDays(ctx, []event.Date{day}); err != nil {
+					return nil, err
+				}
+			}
+			return send()
+		})
+		err := writer.Put(ctx, []event.Event{e}, nil)
+		tr.set(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !dropped {
+			if at < 5 {
+				t.Errorf("%d requests", at-1)
+			}
+			return
+		}
+		found, err := other.Find(ctx, []event.Key{e.Key()})
+		dirty, err2 := other.DirtyDays(ctx)
+		if err = errors.Join(err, err2); err != nil || len(found) != 1 || len(dirty) != 1 {
+			t.Fatalf("dropped before request %d: found %v, dirty %v, %v", at, found, dirty, err)
+		}
+	}
 }

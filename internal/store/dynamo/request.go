@@ -42,7 +42,8 @@ func (k key) item() item { return item{"pk": str(k.pk), "sk": str(k.sk)} }
 
 func keyOf(it item) key { return key{getString(it, "pk"), getString(it, "sk")} }
 
-// call sends a request until the table has the capacity for it.
+// call sends a request until the table has the capacity for it, and no transaction of
+// others is under way on the same items, which the SDK takes for an error.
 func (s *Store) call(ctx context.Context, action string, send func(context.Context) error) error {
 	limit := time.Now().Add(patience)
 	if d, ok := ctx.Deadline(); ok && d.Before(limit) {
@@ -54,7 +55,7 @@ func (s *Store) call(ctx context.Context, action string, send func(context.Conte
 			return nil
 		}
 		kind := awsapi.KindOf(err)
-		if kind != awsapi.Throttled || time.Now().Add(wait).After(limit) {
+		if kind != awsapi.Throttled && !conflicting(err) || time.Now().Add(wait).After(limit) {
 			if kind == awsapi.Throttled || kind == awsapi.Other {
 				err = fmt.Errorf("dynamodb:%s on table %s: %w", action, s.table, err)
 			}
@@ -64,6 +65,15 @@ func (s *Store) call(ctx context.Context, action string, send func(context.Conte
 			return err
 		}
 	}
+}
+
+// conflicting tells a request that met somebody else's transaction.
+//
+// Source: Amazon DynamoDB Developer Guide, "Amazon DynamoDB Transactions: How it works",
+// "Transactional conflict handling".
+func conflicting(err error) bool {
+	var e *awsapi.Error
+	return errors.As(err, &e) && (e.Code == "TransactionConflictException" || e.Code == "TransactionInProgressException")
 }
 
 // ops say what an action does, for people.

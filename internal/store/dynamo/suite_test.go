@@ -3,10 +3,16 @@
 package dynamo_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
+	"net/http"
 	"regexp"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -102,13 +108,41 @@ func TestConformance(t *testing.T) {
 
 var anyTable = regexp.MustCompile(`^arn:aws:dynamodb:eu-west-1:\*:table/iamtrack-\d+`)
 
+// TestAgreesWithMem: each answer of the table is cut into pages of two items, where AWS
+// cuts them at 1 MB (DynamoDB API Reference, "Query").
 func TestAgreesWithMem(t *testing.T) {
 	rapidChecks(t, "40")
+	url := peers.DynamoDB(t)
+	var further atomic.Int64
+	db := connect(t, url, func(c *awsapi.Config) {
+		c.HTTPClient = httpFunc(func(r *http.Request) (*http.Response, error) {
+			if strings.HasSuffix(r.Header.Get("X-Amz-Target"), ".Query") {
+				var in map[string]any
+				if err := errors.Join(json.NewDecoder(r.Body).Decode(&in), r.Body.Close()); err != nil {
+					return nil, err
+				}
+				in["Limit"] = 2
+				if in["ExclusiveStartKey"] != nil {
+					further.Add(1)
+				}
+				body, err := json.Marshal(in)
+				if err != nil {
+					return nil, err
+				}
+				r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+				r.Header.Del("Content-Length")
+			}
+			return http.DefaultTransport.RoundTrip(r)
+		})
+	})
 	storetest.Agree(t, func(_ testing.TB, now func() time.Time) store.Store {
 		s := store.OpenMem()
 		s.Now = now
 		return s
-	}, opening(connect(t, peers.DynamoDB(t))))
+	}, opening(db))
+	if further.Load() == 0 {
+		t.Error("no answer had a second page")
+	}
 }
 
 func deleteTable(tb testing.TB, db *awsapi.DynamoDB, name string) {
