@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"os/exec"
 	"regexp"
 	"strings"
@@ -14,6 +15,7 @@ var writeUnits = regexp.MustCompile(`batches of (\d+) records: (\d+) events stor
 func (b *bench) capacity() error {
 	const name = "TestWriteUnits"
 	cmd := exec.CommandContext(b.ctx, "go", "test", "-count=1", "-v", "-timeout", "30m", "-tags", "integration", "-run", name, "./internal/store/dynamo")
+	cmd.Env = append(os.Environ(), "IAMTRACK_TEST_EVENTS=100000")
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	b.printf("\n## Write units in DynamoDB\n\n")
@@ -28,7 +30,7 @@ func (b *bench) capacity() error {
 	if len(found) == 0 {
 		return fmt.Errorf("measure write units: %s printed no figures:\n%s", name, out.String())
 	}
-	b.printf("100,000 records of 90 simulated days through the pipeline into a table of DynamoDB Local, and all that it writes counted as DynamoDB counts it (`ReturnConsumedCapacity`): events, both indexes, manifests, what was seen, filtered rows, lineage, findings, leases. Stored were %s events, %s records were filtered. `go test -tags integration -run %s -v ./internal/store/dynamo`. Budget: 3.5 for each stored event.\n\n", found[0][2], found[0][3], name)
+	b.printf("100,000 records of 90 simulated days through the pipeline into a table of DynamoDB Local, and all that it writes counted as DynamoDB counts it (`ReturnConsumedCapacity`): events, both indexes, manifests, what was seen, filtered rows, lineage, findings, leases. Stored were %s events, %s records were filtered. `IAMTRACK_TEST_EVENTS=100000 go test -tags integration -run %s -v ./internal/store/dynamo`. Budget: 3.5 for each stored event.\n\n", found[0][2], found[0][3], name)
 	b.printf("| records in a batch | write units a stored event | write units a record |\n|---|---|---|\n")
 	for _, f := range found {
 		b.printf("| %s | %s | %s |\n", f[1], f[4], f[5])

@@ -5,7 +5,9 @@ package dynamo_test
 import (
 	"fmt"
 	"maps"
+	"os"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -46,15 +48,24 @@ func (m *meter) written() (sum float64) {
 	return sum
 }
 
-// TestWriteUnits writes 90 simulated days as the tracker does and sees to it that
-// the budget is kept: events, indexes, manifests, presence, filtered rows, lineage,
-// findings, leases.
+// TestWriteUnits writes simulated days as the tracker does and sees to it that the
+// budget is kept: events, indexes, manifests, presence, filtered rows, lineage,
+// findings, leases. The figures that are told are of IAMTRACK_TEST_EVENTS=100000; fewer
+// take as many fewer days.
 func TestWriteUnits(t *testing.T) {
+	records := 25_000
+	if text := os.Getenv("IAMTRACK_TEST_EVENTS"); text != "" {
+		var err error
+		if records, err = strconv.Atoi(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	days := max(1, records*90/100_000)
 	db := connect(t, peers.DynamoDB(t))
-	for _, records := range []int{350, 1000} {
-		t.Run(fmt.Sprint(records), func(t *testing.T) {
+	for _, together := range []int{350, 1000} {
+		t.Run(fmt.Sprint(together), func(t *testing.T) {
 			end := time.Date(2026, 7, 1, 0, 0, 0, 0, time.UTC)
-			world, err := simulate.New(simulate.Config{Seed: 3, Events: 100_000, End: end})
+			world, err := simulate.New(simulate.Config{Seed: 3, Days: days, Events: records, End: end})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -71,7 +82,7 @@ func TestWriteUnits(t *testing.T) {
 			p := &collect.Pipeline{Store: s, Lake: lake.New(lake.OpenMem(), lake.Options{ProgramVersion: "test"}), Rules: engine, Filter: f,
 				Now: func() time.Time { return end }, HotDays: 90, Holder: t.Name()}
 			var stored, filtered int64
-			for batch := range slices.Chunk(slices.Collect(world.Events()), records) {
+			for batch := range slices.Chunk(slices.Collect(world.Events()), together) {
 				live := make([]collect.Live, len(batch))
 				for i, r := range batch {
 					live[i] = collect.Live{Data: r.JSON, From: "LookupEvents"}
@@ -85,7 +96,7 @@ func TestWriteUnits(t *testing.T) {
 			}
 			each := m.written() / float64(stored)
 			t.Logf("batches of %d records: %d events stored, %d filtered: %.2f write units for each stored event, %.2f for each record",
-				records, stored, filtered, each, m.written()/float64(stored+filtered))
+				together, stored, filtered, each, m.written()/float64(stored+filtered))
 			for _, action := range slices.Sorted(maps.Keys(m.writes)) {
 				t.Logf("  %-20s %.3f", action, m.writes[action]/float64(stored))
 			}
