@@ -18,6 +18,7 @@ package cli
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -43,15 +44,15 @@ const (
 )
 
 // Main runs the program with its arguments (without its name) and returns the
-// exit code. An interrupt ends what is under way in good order; a second one
+// exit code. An empty version is that of the module, as the Go tool recorded it. An interrupt ends what is under way in good order; a second one
 // ends the process.
-func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+func Main(version string, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop)
 	return run(ctx, &env{
 		stdin: stdin, stdout: stdout, stderr: stderr,
-		now: time.Now, lookupEnv: os.LookupEnv, version: programVersion(),
+		now: time.Now, lookupEnv: os.LookupEnv, version: cmp.Or(version, moduleVersion()),
 		program: programName(os.Args[0]),
 	}, args)
 }
@@ -180,8 +181,8 @@ func (e *env) logs(level string) bool {
 	return rank[level] <= set
 }
 
-// programVersion is what the Go tool recorded in the binary.
-func programVersion() string {
+// moduleVersion is what the Go tool recorded in the binary.
+func moduleVersion() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
 		return "devel"
