@@ -39,8 +39,6 @@ type Prices struct {
 		LogGB           float64 `yaml:"log_gb"`
 		Metrics         float64 `yaml:"metrics"`
 		Alarms          float64 `yaml:"alarms"`
-		SNSRequests     float64 `yaml:"sns_requests"`
-		SQSRequests     float64 `yaml:"sqs_requests"`
 	} `yaml:"free"`
 	Prices struct {
 		WriteCapacityHour     float64 `yaml:"provisioned_write_unit_hour"`
@@ -60,8 +58,6 @@ type Prices struct {
 		LogGBKept             float64 `yaml:"log_gb_kept"`
 		Metric                float64 `yaml:"metric"`
 		Alarm                 float64 `yaml:"alarm"`
-		SNSRequestsMillion    float64 `yaml:"sns_requests_million"`
-		SQSRequestsMillion    float64 `yaml:"sqs_requests_million"`
 	} `yaml:"prices"`
 }
 
