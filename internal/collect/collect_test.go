@@ -512,3 +512,38 @@ func TestLostStoreIsMadeAnew(t *testing.T) {
 		t.Errorf("rebuilt (-want +got):\n%s", diff)
 	}
 }
+
+// Days leave the hot store once the lake has them and they are older than the hot
+// window; what isn't exported stays, however old it is.
+func TestHotWindow(t *testing.T) {
+	ctx := context.Background()
+	p := newPipeline(t)
+	p.HotDays = 7
+	ingest := func(id string, at time.Time) {
+		t.Helper()
+		if _, err := p.Ingest(ctx, []collect.Live{{Data: encode(t, rec(id, at)), From: "test"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hot := func() int64 {
+		t.Helper()
+		c, err := p.Store.Counts(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.HotEvents
+	}
+	ingest("old", now.AddDate(0, 0, -8))
+	ingest("edge", now.AddDate(0, 0, -7))
+	ingest("new", now)
+	if n := hot(); n != 3 {
+		t.Errorf("%d events are hot before the export", n)
+	}
+	r, err := p.Export(ctx, collect.ExportOptions{})
+	if n := hot(); err != nil || n != 2 || r.Pruned != 1 {
+		t.Errorf("after the export %d events are hot, %+v, %v", n, r, err)
+	}
+	if s := stateOf(t, p); len(s.Events) != 3 {
+		t.Errorf("there are %v", s.Events)
+	}
+}

@@ -97,6 +97,24 @@ type stack struct {
 	sent   []notify.Publication
 	// refuse is the answer of the topic.
 	refuse error
+	// listed is how often the accounts were.
+	listed int
+	// slow is how long the lake takes to begin an object.
+	slow time.Duration
+}
+
+type slowBucket struct {
+	lake.Bucket
+	s *stack
+}
+
+func (b slowBucket) Create(ctx context.Context, key string) (lake.Writer, error) {
+	select {
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case <-time.After(b.s.slow):
+	}
+	return b.Bucket.Create(ctx, key)
 }
 
 func newStack(t *testing.T, c simulate.Config, o server.Options) *stack {
@@ -125,7 +143,7 @@ func newStack(t *testing.T, c simulate.Config, o server.Options) *stack {
 	mem := store.OpenMem()
 	mem.Now = time.Now
 	bucket := lake.OpenMem()
-	a, err := app.New(cfg, mem, bucket, app.Options{Command: "test", Version: "test"})
+	a, err := app.New(cfg, mem, slowBucket{bucket, s}, app.Options{Command: "test", Version: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,6 +151,7 @@ func newStack(t *testing.T, c simulate.Config, o server.Options) *stack {
 	s.Functions = &function.Functions{
 		App: a, Now: time.Now, Log: function.NewLog(&s.log, slog.LevelInfo), Metrics: &function.Metrics{W: &s.log, Stack: "prod"},
 		Accounts: func(ctx context.Context) (list []*awsapi.Account, err error) {
+			s.listed++
 			for _, id := range sim.Accounts() {
 				session, err := awsapi.Open(ctx, awsapi.Config{
 					EndpointURL: server.Endpoint, Region: "us-east-1", HTTPClient: srv.Client(),
@@ -345,14 +364,24 @@ func TestWhatFails(t *testing.T) {
 		if n := s.figures(function.Tracker, "CoverageGaps"); n[len(n)-1] == 0 {
 			t.Errorf("coverage gaps: %v", n)
 		}
+		if n := s.figures(function.Tracker, "AlertsPending"); n[len(n)-1] == 0 {
+			t.Errorf("alerts that nobody was told of: %v", n)
+		}
 		if !strings.Contains(s.log.String(), `"aws_region":"eu-west-1"`) {
 			t.Error("the log doesn't name the region that is denied")
+		}
+		time.Sleep(5 * time.Minute)
+		if _, err := s.invoke(function.Tracker, nil, 15*time.Minute); err != nil || s.listed != 1 {
+			t.Errorf("the accounts were listed %d times within five minutes, %v", s.listed, err)
 		}
 		f.Deny = []server.Denial{{Service: "cloudtrail"}}
 		s.aws.SetFaults(f)
 		time.Sleep(time.Hour)
 		if r, err := s.invoke(function.Tracker, nil, 15*time.Minute); err == nil || !strings.Contains(err.Error(), "nothing could be read") {
 			t.Errorf("all regions denied: %v, %v", r, err)
+		}
+		if s.listed != 2 {
+			t.Errorf("the accounts were listed %d times, want 2: there may be new ones", s.listed)
 		}
 		s.refuse = errors.New("the topic is gone")
 		if r, err := s.invoke(function.Notifier, nil, time.Minute); err == nil || !strings.Contains(err.Error(), "channel topic: the topic is gone") {
@@ -365,6 +394,11 @@ func TestWhatFails(t *testing.T) {
 		time.Sleep(time.Hour)
 		if r, err := s.invoke(function.Notifier, nil, time.Minute); err != nil || r["pending"] != 0. {
 			t.Errorf("a topic that is back: %v, %v", r, err)
+		}
+		if !slices.ContainsFunc(s.sent, func(p notify.Publication) bool {
+			return strings.Contains(p.Body, "eu-west-1") && strings.Contains(p.Body, "denied")
+		}) {
+			t.Errorf("nobody was told that a region is denied: %+v", s.sent)
 		}
 		if _, err := s.invoke("nonsense", nil, time.Minute); err == nil || !strings.Contains(err.Error(), "tracker, realtime, exporter, notifier") {
 			t.Errorf("an unknown function: %v", err)
@@ -447,6 +481,36 @@ func TestPoisonedInbox(t *testing.T) {
 	if n := strings.Count(s.log.String(), key); n == 0 || !strings.Contains(s.log.String(), `"set_aside":true`) {
 		t.Errorf("logged %d times", n)
 	}
+}
+
+// An exporter whose time is up goes on in the next run; one that got nothing done fails,
+// so that somebody hears of it.
+func TestSlowLake(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := newStack(t, simulate.Config{Seed: 5, Days: 9, Events: 900}, server.Options{})
+		if r, err := s.invoke(function.Tracker, nil, 15*time.Minute); err != nil || r["unfinished"] != false {
+			t.Fatal(r, err)
+		}
+		s.slow = time.Hour
+		if r, err := s.invoke(function.Exporter, nil, time.Minute); err == nil || !strings.Contains(err.Error(), "bring the lake up to date: ") {
+			t.Errorf("nothing was written: %v, %v", r, err)
+		}
+		s.slow = 15 * time.Second
+		left, runs := math.Inf(1), 0
+		for unfinished := true; unfinished && runs < 99; runs++ {
+			r, err := s.invoke(function.Exporter, nil, time.Minute)
+			if err != nil || r["dirty_days"].(float64) >= left {
+				t.Fatalf("run %d: %v, %v; %v days were left", runs, r, err, left)
+			}
+			left, unfinished = r["dirty_days"].(float64), r["unfinished"] == true
+			if unfinished != (left > 0) {
+				t.Errorf("run %d: %v", runs, r)
+			}
+		}
+		if runs < 2 || left > 0 {
+			t.Errorf("%d runs; %v days are left", runs, left)
+		}
+	})
 }
 
 // A function knows how much memory it has.

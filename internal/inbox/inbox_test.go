@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -55,9 +56,14 @@ func keys(t testing.TB, b lake.Bucket, prefix string) []string {
 // drain reads all that the inbox has, with the problems met.
 func drain(t testing.TB, b lake.Bucket, use func(*inbox.Day, *inbox.Batch)) []inbox.Problem {
 	t.Helper()
+	return drainOf(t, b, inbox.New(b), use)
+}
+
+func drainOf(t testing.TB, b lake.Bucket, in *inbox.Inbox, use func(*inbox.Day, *inbox.Batch)) []inbox.Problem {
+	t.Helper()
 	ctx := context.Background()
 	var problems []inbox.Problem
-	days, err := inbox.New(b).Days(ctx, func(p inbox.Problem) { problems = append(problems, p) })
+	days, err := in.Days(ctx, func(p inbox.Problem) { problems = append(problems, p) })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,6 +243,7 @@ func TestPoison(t *testing.T) {
 		"name of another day": {strings.Replace(key, day.String(), (day + 1).String(), 1), good},
 		"no such day":         {strings.Replace(key, day.String(), "2026-13-41", 1), good},
 		"another's name":      {otherKey, good},
+		"another's id":        {strings.Replace(key, filepath.Base(key)[:20], filepath.Base(otherKey)[:20], 1), good},
 		"another kind":        {key[:strings.LastIndexByte(key, 'f')] + ".zst", good},
 		"another number":      {strings.Replace(key, ".zst", "0.zst", 1), good},
 		"no number":           {key[:strings.LastIndexByte(key, '-')] + "-.zst", good},
@@ -331,6 +338,41 @@ func TestMergedObjectsAreRemoved(t *testing.T) {
 	}
 }
 
+// Who reads only changes nothing: what is merged stays, and so does what is no good,
+// which is told of.
+func TestReadOnly(t *testing.T) {
+	ctx := context.Background()
+	b := lake.OpenMem()
+	l := lake.New(b, lake.Options{})
+	rows := laketest.Traffic(1, day, 50)
+	put(t, b, day, rows[:30], nil)
+	drain(t, b, func(d *inbox.Day, batch *inbox.Batch) {
+		if _, _, err := l.Merge(ctx, d.Date, lake.Input{Events: batch.Events, Sources: batch.IDs}); err != nil {
+			t.Fatal(err)
+		}
+	})
+	put(t, b, day, rows[30:], nil)
+	laketest.Put(t, b, "inbox/readme.txt", []byte("x"), "")
+	key, good := object(t, rows[:7], nil)
+	laketest.Put(t, b, key, good[:len(good)-1], "")
+	before := keys(t, b, "")
+	read := 0
+	problems := drainOf(t, b, inbox.New(b).ReadOnly(), func(_ *inbox.Day, batch *inbox.Batch) {
+		if batch.Events != nil {
+			read += len(laketest.Collect(t, batch.Events))
+		}
+		if err := batch.Done(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	if read != 20 || len(problems) != 2 || problems[0].SetAside || problems[1].SetAside {
+		t.Errorf("%d rows, told of %+v", read, problems)
+	}
+	if diff := cmp.Diff(before, keys(t, b, "")); diff != "" {
+		t.Errorf("the bucket changed: %s", diff)
+	}
+}
+
 type reading struct {
 	lake.Bucket
 	read func(key string)
@@ -375,8 +417,27 @@ func TestWaiting(t *testing.T) {
 	put(t, b, laketest.Day, events[30:], nil)
 	put(t, b, laketest.Day, events[30:], nil) // the same object again
 	laketest.Put(t, b, "inbox/readme.txt", []byte("x"), "")
+	since := time.Date(2026, 2, 17, 1, 2, 3, 0, time.UTC)
+	aged := inbox.New(written{b, func(i int) time.Time { return since.Add(time.Duration(i^1) * time.Hour) }})
+	if w, err := aged.Waiting(t.Context()); err != nil || !w.Since.Equal(since) {
+		t.Errorf("the oldest is of %s, %v; want %s", w.Since, err, since)
+	}
 	w, err := in.Waiting(t.Context())
 	if err != nil || w.Objects != 2 || w.Events != 40 || w.Filtered != 0 || w.Since.Before(before.Add(-time.Second)) || w.Since.After(time.Now()) {
 		t.Errorf("%+v, %v", w, err)
 	}
+}
+
+// written is a bucket whose objects were written at other times.
+type written struct {
+	lake.Bucket
+	at func(i int) time.Time
+}
+
+func (w written) List(ctx context.Context, prefix string) ([]lake.Object, error) {
+	list, err := w.Bucket.List(ctx, prefix)
+	for i := range list {
+		list[i].ModTime = w.at(i)
+	}
+	return list, err
 }

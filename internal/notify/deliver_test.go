@@ -112,6 +112,10 @@ func TestAbsent(t *testing.T) {
 	n, c := w.one(Options{})
 	w.record(t, w.alert(1, 0))
 	must[Routed](t)(n.Route(t.Context()))
+	off := &recorder{}
+	pass(t, w.notifier(Options{}, map[string]*recorder{"c": off}, Channel{Name: "c", Off: true}))
+	equal(t, "off", len(off.take()), 0)
+	w.advance(time.Minute)
 	other := w.notifier(Options{}, map[string]*recorder{"d": {}}, Channel{Name: "d"})
 	pass(t, other)
 	m := messages(t, w)[0]
@@ -140,6 +144,27 @@ func TestInterrupted(t *testing.T) {
 	must[Routed](t)(n.Route(t.Context()))
 	d := must[Delivered](t)(n.Deliver(ctx))
 	equal(t, "one, and no more", d.Sent, 1)
+}
+
+// One that takes longer than a message is its own may send it a second time, which no
+// protocol can help; it goes on with the rest.
+func TestOvertaken(t *testing.T) {
+	w := newWorld()
+	n, c := w.one(Options{})
+	other, d := w.one(Options{})
+	c.say = func(context.Context, *outgoing) (bool, error) {
+		c.say = nil
+		w.advance(claimFor + time.Second)
+		pass(t, other)
+		return true, nil
+	}
+	w.record(t, w.alert(1, 0))
+	must[Routed](t)(n.Route(t.Context()))
+	first := must[Delivered](t)(n.Deliver(t.Context()))
+	w.record(t, w.alert(2, 0))
+	pass(t, n)
+	equal(t, "taken", []any{first.Sent, kinds(d.take()), kinds(c.take())}, []any{1, []string{"alert 1"}, []string{"alert 1", "alert 1"}})
+	equal(t, "states", []any{messages(t, w)[0].State, messages(t, w)[1].State}, []any{store.MessageSent, store.MessageSent})
 }
 
 func TestTest(t *testing.T) {

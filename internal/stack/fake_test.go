@@ -188,6 +188,10 @@ func (f *fake) cloudformation(w http.ResponseWriter, q url.Values) {
 	case "DeleteChangeSet":
 		f.xml(w, action, "")
 	case "DeleteStack":
+		if q.Get("StackName") != testID { // of the name there may be a younger stack
+			f.refuse(w, 400, "ValidationError", "not by the stack's id")
+			return
+		}
 		if f.stack.Status == "REVIEW_IN_PROGRESS" {
 			f.stack = awsapi.Stack{}
 		} else if len(f.onDelete) > 0 {

@@ -391,9 +391,9 @@ func TestCollect(t *testing.T) {
 
 func TestExport(t *testing.T) {
 	f, s := newFake(t)
-	f.functions["exporter"] = []string{`{"written":5,"dirty_days":3,"unfinished":true}`, `{"busy":true,"dirty_days":3}`, `{"written":3,"dirty_days":0}`}
+	f.functions["exporter"] = []string{`{"written":5,"dirty_days":3,"unfinished":true}`, `{"busy":true,"dirty_days":0}`, `{"busy":true,"dirty_days":3}`, `{"written":3,"dirty_days":0}`}
 	n := 0
-	if err := Export(t.Context(), s, "exporter", func(Exported) { n++ }); err != nil || n != 3 {
+	if err := Export(t.Context(), s, "exporter", func(Exported) { n++ }); err != nil || n != 4 {
 		t.Errorf("%v after %d", err, n)
 	}
 	f.functions["exporter"] = []string{`{"dirty_days":3}`}
@@ -490,7 +490,7 @@ func TestValues(t *testing.T) {
 			t.Errorf("the template has no parameter %s", name)
 		}
 	}
-	env := map[string]string{"SCHEDULE_EXPRESSION": "rate(1 hour)", "BUCKET_NAME": "not-for-us", "IAMTRACK_BUCKET_NAME": "our-lake", "MAX_WORKERS": "4", "SSO_REGION": "", "IAMTRACK_HOT_DAYS": "90"}
+	env := map[string]string{"SCHEDULE_EXPRESSION": "rate(1 hour)", "BUCKET_NAME": "not-for-us", "IAMTRACK_BUCKET_NAME": "our-lake", "MAX_WORKERS": "4", "SSO_REGION": "", "IAMTRACK_HOT_DAYS": "90", "DELETE_DATA": "true"}
 	in := Inputs{
 		Given:     []string{"MaxWorkers=8", "hotdays=3"},
 		LookupEnv: func(name string) (string, bool) { v, ok := env[name]; return v, ok },
@@ -509,7 +509,7 @@ func TestValues(t *testing.T) {
 	}
 	for name, want := range map[string]string{
 		"ScheduleExpression": "rate(1 hour) (environment SCHEDULE_EXPRESSION)", "BucketName": "our-lake (environment IAMTRACK_BUCKET_NAME)",
-		"MaxWorkers": "8 (flag --parameter)", "HotDays": "3 (flag --parameter)", "SSORegion": " (default)", "LakeDays": "0 (default)",
+		"MaxWorkers": "8 (flag --parameter)", "HotDays": "3 (flag --parameter)", "SSORegion": " (default)", "LakeDays": "0 (default)", "DeleteData": "false (default)",
 		"OffHoursStart": "20:00 (/etc/iamtrack.yaml:3)", "OffHoursEnd": "07:00 (the stack)",
 	} {
 		if got[name] != want {
