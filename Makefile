@@ -23,6 +23,8 @@ lambda: ## build the functions' program into dist/lambda, for `sam deploy` (ARCH
 	@mkdir -p dist/lambda
 	CGO_ENABLED=0 GOOS=linux GOARCH=$(ARCH) $(GO) build -trimpath -tags lambda.norpc -ldflags '$(LDFLAGS)' -o dist/lambda/bootstrap ./cmd/bootstrap
 
+# Memory for time: compilers and tests collect garbage a quarter as often.
+test test-integration test-trino lint: export GOGC ?= 400
 test: ## vet, and run all tests (the race detector where goroutines meet)
 	$(GO) test -vet=all -timeout 20m ./...
 	$(GO) test -vet=off -race -short -timeout 30m ./internal/collect ./internal/store ./internal/lake/... ./internal/source ./internal/lookup ./internal/notify

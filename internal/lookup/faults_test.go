@@ -285,7 +285,11 @@ func TestFaultsInManyWorlds(t *testing.T) {
 					t.Errorf("%d of %d requests were throttled", throttled[0], asked[0])
 				}
 			}()
-			for seed := range uint64(3 * pairs) {
+			alone := 1
+			if pairs > 1 {
+				alone = 3 * pairs
+			}
+			for seed := range uint64(alone) {
 				run(t, 100*uint64(i)+seed, one)
 				if testing.Short() {
 					return

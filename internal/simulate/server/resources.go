@@ -1,8 +1,10 @@
 package server
 
 import (
-	"encoding/json"
+	"maps"
 	"slices"
+
+	"github.com/valyala/fastjson"
 )
 
 // named are request parameters that name a resource, and its type (AWS CloudTrail
@@ -28,39 +30,31 @@ var named = map[string]string{
 // resources finds what a record refers to, as LookupEvents lists it, in a stable
 // order.
 func resources(record []byte) []lookupResource {
-	var r struct {
-		RequestParameters map[string]any
-		ResponseElements  json.RawMessage
-		Resources         []struct{ ARN, Type string }
-	}
+	p := recordParsers.Get()
+	defer recordParsers.Put(p)
 	list := []lookupResource{}
-	if json.Unmarshal(record, &r) != nil {
+	r, err := p.ParseBytes(record)
+	if err != nil {
 		return list // not one of ours
 	}
-	add := func(kind, name string) {
-		if one := (lookupResource{kind, name}); name != "" && !slices.Contains(list, one) {
+	add := func(kind string, name []byte) {
+		if one := (lookupResource{kind, string(name)}); len(name) > 0 && !slices.Contains(list, one) {
 			list = append(list, one)
 		}
 	}
-	for _, x := range r.Resources {
-		add(x.Type, x.ARN)
+	for _, x := range r.GetArray("resources") {
+		add(string(x.GetStringBytes("type")), x.GetStringBytes("ARN"))
 	}
-	var keys []string
-	for k := range r.RequestParameters {
-		keys = append(keys, k)
+	asked := r.Get("requestParameters")
+	for _, k := range namedSorted {
+		add(named[k], asked.GetStringBytes(k))
 	}
-	slices.Sort(keys)
-	for _, k := range keys {
-		if v, ok := r.RequestParameters[k].(string); ok && named[k] != "" {
-			add(named[k], v)
-		}
-	}
-	var issued struct {
-		Credentials, AccessKey struct{ AccessKeyID string }
-	}
-	if json.Unmarshal(r.ResponseElements, &issued) == nil {
-		add("AWS::IAM::AccessKey", issued.Credentials.AccessKeyID)
-		add("AWS::IAM::AccessKey", issued.AccessKey.AccessKeyID)
-	}
+	add("AWS::IAM::AccessKey", r.GetStringBytes("responseElements", "credentials", "accessKeyId"))
+	add("AWS::IAM::AccessKey", r.GetStringBytes("responseElements", "accessKey", "accessKeyId"))
 	return list
 }
+
+var (
+	recordParsers fastjson.ParserPool
+	namedSorted   = slices.Sorted(maps.Keys(named))
+)
