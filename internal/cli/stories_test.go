@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -80,7 +81,13 @@ func TestStoryOfTheDemo(t *testing.T) {
 	}
 	stdout, _, _ = tell("sql", "SELECT issued_access_key_id AS k FROM events WHERE event_name = 'CreateAccessKey' AND target_name = 'aws-conflg-sync'", "--format", "csv")
 	_, key, _ := strings.Cut(strings.TrimSpace(stdout), "\n")
-	tells(t, tell, "demo",
+	// The clock of this test stands still while the demo collects, so what left the 90
+	// days in those seconds isn't over, and missing; with a clock that goes it is neither.
+	telling := func(args ...string) (string, string, int) {
+		stdout, stderr, code := tell(args...)
+		return meanwhile.ReplaceAllString(stdout, ""), stderr, code
+	}
+	tells(t, telling, "demo",
 		[]string{"who", "CreateAccessKey", "--since", "7d"},
 		[]string{"who", "aws-conflg-sync"},
 		[]string{"who", "SupportDiagnosticsRole", "--as", "role"},
@@ -92,6 +99,8 @@ func TestStoryOfTheDemo(t *testing.T) {
 		[]string{"alerts", "show", alert},
 	)
 }
+
+var meanwhile = regexp.MustCompile(`(?m)^\n?missing: .*: 2026-08-24 12:00 to 2026-08-24 12:01 not collected yet\n`)
 
 // The stories that the README of the public CloudTrail data tells.
 func TestStoriesOfPublicData(t *testing.T) {
