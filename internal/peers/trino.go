@@ -287,7 +287,8 @@ func startTrino(ctx context.Context, dir, work, glue string, o TrinoOptions) (*T
 	}
 	defer func() { _ = log.Close() }()                                                   // the server has its own
 	cmd := exec.Command("java", "-Xmx2g", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", //nolint:noctx // it ends with stop
-		"-Duser.timezone=UTC", // as Athena's
+		"-XX:ReservedCodeCacheSize=512M", // as Trino recommends: each query compiles classes of its own
+		"-Duser.timezone=UTC",            // as Athena's
 		"-Djdk.attach.allowAttachSelf=true", "--add-opens=java.base/java.nio=ALL-UNNAMED",
 		"-Dconfig="+filepath.Join(work, "config.properties"),
 		"-cp", filepath.Join(dir, "classes")+string(os.PathListSeparator)+filepath.Join(dir, "lib", "*"), "Main", trinoVersion)
