@@ -109,12 +109,12 @@ type slow struct {
 	fails error
 }
 
-func (s slow) Counts(ctx context.Context) (store.Counts, error) {
+func (s slow) Messages(ctx context.Context, f store.MessageFilter) ([]store.Message, error) {
 	time.Sleep(s.takes)
 	if s.fails != nil {
-		return store.Counts{}, s.fails
+		return nil, s.fails
 	}
-	return s.Store.Counts(ctx)
+	return s.Store.Messages(ctx, f)
 }
 
 // A dry run of the alarms that rest on the functions' own metrics: without a fault the
@@ -233,7 +233,7 @@ var errGone = errors.New("the table is gone")
 func (gone) Acquire(context.Context, string, string, time.Duration) (store.Lease, error) {
 	return nil, errGone
 }
-func (gone) Counts(context.Context) (store.Counts, error)        { return store.Counts{}, errGone }
+func (gone) Due(context.Context) ([]string, error)               { return nil, errGone }
 func (gone) Streams(context.Context) ([]*coverage.Ledger, error) { return nil, errGone }
 func (gone) DirtyDays(context.Context) ([]store.DirtyDay, error) { return nil, errGone }
 func (gone) Find(context.Context, []event.Key) (map[event.Key]store.Found, error) {

@@ -266,16 +266,14 @@ func (f *Functions) measureTracking(ctx context.Context, sum *lookup.Summary) (L
 }
 
 // pending counts the alerts that nobody was told of yet, and messages that wait.
-func (f *Functions) pending(ctx context.Context) (int64, error) {
-	c, err := f.App.Store.Counts(ctx)
-	if err != nil {
-		return 0, err
+func (f *Functions) pending(ctx context.Context) (n int64, err error) {
+	waiting, err := f.App.Store.Messages(ctx, store.MessageFilter{States: []string{store.MessagePending}})
+	n = int64(len(waiting))
+	for _, why := range f.App.Store.Unrouted(ctx) {
+		n++
+		err = errors.Join(err, why)
 	}
-	n := c.Unrouted
-	for _, states := range c.Messages {
-		n += states[store.MessagePending]
-	}
-	return n, nil
+	return n, err
 }
 
 // envelope is what EventBridge wraps around a CloudTrail record (Amazon EventBridge

@@ -4,6 +4,8 @@ package function_test
 
 import (
 	"context"
+	"crypto/rand"
+	"fmt"
 	"io"
 	"log/slog"
 	"math"
@@ -16,17 +18,20 @@ import (
 	"github.com/iamtrack/iamtrack/internal/awsapi"
 	"github.com/iamtrack/iamtrack/internal/config"
 	"github.com/iamtrack/iamtrack/internal/cost"
+	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/function"
 	"github.com/iamtrack/iamtrack/internal/lake"
 	"github.com/iamtrack/iamtrack/internal/notify"
 	"github.com/iamtrack/iamtrack/internal/peers"
 	"github.com/iamtrack/iamtrack/internal/simulate"
 	"github.com/iamtrack/iamtrack/internal/simulate/server"
+	"github.com/iamtrack/iamtrack/internal/store"
 	"github.com/iamtrack/iamtrack/internal/store/dynamo"
 )
 
-// What a run takes of the table that finds nothing new, by stream, is what the
-// estimates of package cost rest on.
+// What a run takes of the table that finds nothing new is what the estimates of package
+// cost rest on, and doesn't depend on what the table holds: runs are many, and a table
+// with events of weeks and messages of months is large.
 func TestIdleRun(t *testing.T) {
 	end := time.Now().UTC().Truncate(time.Hour)
 	sim, err := simulate.New(simulate.Config{Seed: 5, Start: end.AddDate(0, 0, -8), End: end, Events: 1500})
@@ -53,14 +58,19 @@ func TestIdleRun(t *testing.T) {
 	}
 	var mu sync.Mutex
 	var writes, reads float64
+	byAction := map[string]float64{}
 	st := dynamo.Open(db, "idle", dynamo.Options{Keep: 7 * 24 * time.Hour, Consumed: func(c dynamo.Capacity) {
 		mu.Lock()
 		defer mu.Unlock()
 		writes, reads = writes+c.Write, reads+c.Read
+		byAction[c.Action] += c.Read
 	}})
 	none := func(string) (string, bool) { return "", false }
 	cfg, err := config.Load(config.Input{Flags: map[string]string{"data-dir": t.TempDir()}, LookupEnv: func(name string) (string, bool) {
-		v, ok := map[string]string{"IAMTRACK_REQUEST_RATE": "100"}[name]
+		v, ok := map[string]string{
+			"IAMTRACK_REQUEST_RATE": "100", "IAMTRACK_DAILY_SUMMARY": "00:00",
+			"IAMTRACK_CHANNELS": `[{name: topic, type: sns, topic_arn: "arn:aws:sns:us-east-1:111122223333:alerts"}]`,
+		}[name]
 		return v, ok
 	}})
 	if err != nil {
@@ -74,6 +84,7 @@ func TestIdleRun(t *testing.T) {
 		App: a, Now: time.Now, Log: function.NewLog(io.Discard, slog.LevelInfo), Metrics: &function.Metrics{W: io.Discard},
 		Accounts: func(context.Context) ([]*awsapi.Account, error) { return []*awsapi.Account{open(srv.URL).Own()}, nil },
 		Notifier: func(_ context.Context, _ bool, o notify.Options) *notify.Notifier {
+			o.Publish = func(context.Context, notify.Publication) error { return nil }
 			return a.NotifierWith(o, none, nil)
 		},
 	}
@@ -102,6 +113,58 @@ func TestIdleRun(t *testing.T) {
 	}
 	n := float64(runs * len(ledgers))
 	u := cost.DefaultUnits()
+	tracked, written := reads, writes
+	tell := func() *function.NotifyResult {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		r, err := f.Invoke(ctx, function.Notifier, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.(*function.NotifyResult)
+	}
+	if r := tell(); r.Sent == 0 || r.Pending != 0 {
+		t.Fatalf("%+v", r)
+	}
+	notified := func() float64 {
+		reads = 0
+		clear(byAction)
+		for range runs {
+			if r := tell(); r.Sent != 0 || r.Pending != 0 {
+				t.Fatalf("%+v: not idle", r)
+			}
+		}
+		t.Log(byAction)
+		return reads / runs
+	}
+	before := notified()
+	old := make([]event.Event, 2000)
+	for i := range old {
+		old[i] = event.Event{EventID: fmt.Sprint("old", i), AccountID: account, EventTime: end.AddDate(0, 0, -3).UnixMilli(), EventVersion: "1.08", RecordHash: int64(i)}
+	}
+	if err := st.Put(t.Context(), old, nil); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		text := rand.Text() + rand.Text() + rand.Text() + rand.Text() + rand.Text() + rand.Text()
+		m := store.Message{ID: fmt.Sprint("m", i), Channel: "c", Kind: "test", Body: text, Created: end, Due: end}
+		if _, err := st.Enqueue(t.Context(), []store.Message{m}, nil); err != nil {
+			t.Fatal(err)
+		}
+		claimed, err := st.Claim(t.Context(), "c", time.Minute)
+		if err != nil || claimed == nil {
+			t.Fatal(claimed, err)
+		}
+		if err := st.Settle(t.Context(), claimed, store.Outcome{State: store.MessageSent}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after := notified()
+	t.Logf("a run of the notifier: %.2f read units, %.2f with a larger table", before, after)
+	if after > before+1 {
+		t.Errorf("a run of the notifier takes %.1f read units, and %.1f when the table holds more", before, after)
+	}
+	reads, writes = tracked, written
 	t.Logf("of %d streams: %.2f write units and %.2f read units a run", len(ledgers), writes/n, reads/n)
 	for what, c := range map[string][2]float64{"write_units_per_stream_run": {writes / n, u.WriteUnitsPerStreamRun}, "read_units_per_stream_run": {reads / n, u.ReadUnitsPerStreamRun}} {
 		if math.Abs(c[0]-c[1]) > 0.2*c[1] {

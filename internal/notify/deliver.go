@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -270,17 +271,18 @@ func (n *Notifier) look(ctx context.Context, history bool) (Delivered, error) {
 // prune forgets what was sent long ago, once a day.
 func (n *Notifier) prune(ctx context.Context) error {
 	now := n.o.Now()
-	n.mu.Lock()
-	due := now.Sub(n.pruned) >= 24*time.Hour
-	if due {
-		n.pruned = now
+	text, err := n.store.Meta(ctx, metaPruned)
+	if err != nil {
+		return err
 	}
-	n.mu.Unlock()
-	if !due {
+	last, _ := strconv.ParseInt(text, 10, 64) // never, without one
+	if d := now.Sub(time.Unix(last, 0)); d >= 0 && d < 24*time.Hour {
 		return nil
 	}
-	_, err := n.store.PruneOutbox(ctx, now.Add(-keepSent))
-	return err
+	if _, err := n.store.PruneOutbox(ctx, now.Add(-keepSent)); err != nil {
+		return err
+	}
+	return n.store.SetMeta(ctx, metaPruned, strconv.FormatInt(now.Unix(), 10))
 }
 
 // Outcome is what became of a test message.

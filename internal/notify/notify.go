@@ -31,7 +31,6 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/iamtrack/iamtrack/internal/rule"
@@ -123,10 +122,6 @@ type Notifier struct {
 	channels []*target
 	rules    map[string]*rule.Rule
 	problems []error
-
-	mu         sync.Mutex
-	summarized string    // the date of the last summary that is known to be in the outbox
-	pruned     time.Time // when the outbox was pruned last
 }
 
 // target is a channel and how to reach it.

@@ -68,8 +68,14 @@ func (n *Notifier) tell(ctx context.Context, kind string, body any, now time.Tim
 	return nil
 }
 
-// metaGaps is the store's key for the gaps that were told.
-const metaGaps = "notify.gaps"
+// Keys of the store for what a notifier did, since in AWS each pass is one of its own:
+// the gaps that were told, the date of the last summary in the outbox, and when the
+// outbox was pruned, in seconds since 1970.
+const (
+	metaGaps    = "notify.gaps"
+	metaSummary = "notify.summary"
+	metaPruned  = "notify.pruned"
+)
 
 // toldGap is a gap that was told, or seen.
 type toldGap struct {
@@ -160,11 +166,11 @@ func (n *Notifier) Summarize(ctx context.Context) error {
 	now := n.o.Now().In(n.o.Zone)
 	date := now.Format(time.DateOnly)
 	due := time.Date(now.Year(), now.Month(), now.Day(), n.o.DailySummary/60, n.o.DailySummary%60, 0, 0, n.o.Zone)
-	n.mu.Lock()
-	known := n.summarized == date
-	n.mu.Unlock()
-	if known || now.Before(due) {
+	if now.Before(due) {
 		return nil
+	}
+	if told, err := n.store.Meta(ctx, metaSummary); err != nil || told == date {
+		return err
 	}
 	d := day{Date: date, Alerts: map[string]int{}, Open: map[string]int{}}
 	list, err := n.store.Alerts(ctx, store.AlertFilter{Since: now.Add(-24 * time.Hour), Until: now})
@@ -196,9 +202,9 @@ func (n *Notifier) Summarize(ctx context.Context) error {
 	if err := n.tell(ctx, KindSummary, d, now, date); err != nil {
 		return err
 	}
-	n.mu.Lock()
-	n.summarized = date
-	n.mu.Unlock()
+	if err := n.store.SetMeta(ctx, metaSummary, date); err != nil {
+		return fmt.Errorf("note that the day was summarized: %w", err)
+	}
 	return nil
 }
 

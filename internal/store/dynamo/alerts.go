@@ -341,6 +341,9 @@ func (s *Store) enqueueOnce(ctx context.Context, messages []store.Message, ids [
 	if err != nil {
 		return false, false, err
 	}
+	if err := s.markPending(ctx, fresh); err != nil {
+		return false, false, err
+	}
 	if done, err = s.route(ctx, fresh, keys, free); err != nil || !done {
 		return false, false, err
 	}
@@ -376,6 +379,17 @@ func (s *Store) newMessages(ctx context.Context, messages []store.Message) ([]it
 		items = append(items, it)
 	}
 	return items, nil
+}
+
+// markPending writes the markers of messages that are about to be written.
+func (s *Store) markPending(ctx context.Context, messages []item) error {
+	markers := make([]item, len(messages))
+	for i, m := range messages {
+		it := pendingKey(getString(m, "I")).item()
+		it["I"], it["ma"] = m["I"], num(s.now())
+		markers[i] = it
+	}
+	return s.writeAll(ctx, markers, nil)
 }
 
 // route marks alerts and writes messages, all or nothing.

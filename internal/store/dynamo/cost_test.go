@@ -26,23 +26,22 @@ const budget = 3.5
 
 // meter sums what requests took.
 type meter struct {
-	mu     sync.Mutex
-	writes map[string]float64
+	mu            sync.Mutex
+	writes, reads map[string]float64
 }
 
 func (m *meter) take(c dynamo.Capacity) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.writes == nil {
-		m.writes = map[string]float64{}
+		m.writes, m.reads = map[string]float64{}, map[string]float64{}
 	}
-	if c.Write > 0 {
-		m.writes[c.Action] += c.Write
-	}
+	m.writes[c.Action] += c.Write
+	m.reads[c.Action] += c.Read
 }
 
-func (m *meter) written() (sum float64) {
-	for _, n := range m.writes {
+func sum(units map[string]float64) (sum float64) {
+	for _, n := range units {
 		sum += n
 	}
 	return sum
@@ -94,12 +93,13 @@ func TestWriteUnits(t *testing.T) {
 				stored += got.Stored
 				filtered += got.Filtered
 			}
-			each := m.written() / float64(stored)
+			each := sum(m.writes) / float64(stored)
 			t.Logf("batches of %d records: %d events stored, %d filtered: %.2f write units for each stored event, %.2f for each record",
-				together, stored, filtered, each, m.written()/float64(stored+filtered))
+				together, stored, filtered, each, sum(m.writes)/float64(stored+filtered))
 			for _, action := range slices.Sorted(maps.Keys(m.writes)) {
-				t.Logf("  %-20s %.3f", action, m.writes[action]/float64(stored))
+				t.Logf("  %-20s %.3f written, %.3f read", action, m.writes[action]/float64(stored), m.reads[action]/float64(stored))
 			}
+			t.Logf("  %.2f read units for each stored event", sum(m.reads)/float64(stored))
 			if stored < 1000 || each > budget {
 				t.Errorf("%d events at %.2f write units, want %.1f at most", stored, each, budget)
 			}

@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
@@ -971,6 +972,120 @@ func TestDayDroppedWhileSomebodyWrites(t *testing.T) {
 		dirty, err2 := other.DirtyDays(ctx)
 		if err = errors.Join(err, err2); err != nil || len(found) != 1 || len(dirty) != 1 {
 			t.Fatalf("dropped before request %d: found %v, dirty %v, %v", at, found, dirty, err)
+		}
+	}
+}
+
+// TestMessageKilledAnywhere: of a message whose writer or sender is killed between its
+// steps, the next program finds it as long as it's pending, once, and what they left
+// behind goes.
+func TestMessageKilledAnywhere(t *testing.T) {
+	url := peers.DynamoDB(t)
+	clean := connect(t, url)
+	ctx, now := t.Context(), clockAt()
+	name := table(t, clean)
+	next := dynamo.Open(clean, name, dynamo.Options{Now: func() time.Time { return now }})
+	left := func() []string {
+		t.Helper()
+		pk := "pending"
+		out, err := clean.Query(ctx, &dynamodb.QueryInput{
+			TableName: &name, KeyConditionExpression: aws.String("pk = :pk"),
+			ExpressionAttributeValues: map[string]types.AttributeValue{":pk": &types.AttributeValueMemberS{Value: pk}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var keys []string
+		for _, it := range out.Items {
+			keys = append(keys, it["sk"].(*types.AttributeValueMemberS).Value)
+		}
+		return keys
+	}
+	errKilled := errors.New("killed")
+	for kill, over := 1, false; !over; kill++ {
+		db, tr := troubled(t, url)
+		first := dynamo.Open(db, name, dynamo.Options{Now: func() time.Time { return now }})
+		if _, err := first.Meta(ctx, "known"); err != nil {
+			t.Fatal(err)
+		}
+		over = true
+		living, die := context.WithCancelCause(ctx)
+		tr.set(func(_ string, n int, send func() (*http.Response, error)) (*http.Response, error) {
+			if n <= kill {
+				return send()
+			}
+			over = false
+			die(errKilled)
+			return nil, errKilled
+		})
+		work := func(ctx context.Context, s *dynamo.Store) error {
+			m := store.Message{ID: fmt.Sprint("m", kill), Channel: "c", Created: now, Due: now}
+			if _, err := s.Enqueue(ctx, []store.Message{m}, nil); err != nil {
+				return err
+			}
+			claimed, err := s.Claim(ctx, "c", time.Second)
+			if err != nil || claimed == nil {
+				return err
+			}
+			return s.Settle(ctx, claimed, store.Outcome{State: store.MessageSent})
+		}
+		err := work(living, first)
+		die(nil)
+		if over != (err == nil) || err != nil && !errors.Is(err, errKilled) {
+			t.Fatalf("killed after %d requests: %v", kill, err)
+		}
+		list, err := next.Messages(ctx, store.MessageFilter{ID: fmt.Sprint("m", kill)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		now = now.Add(2 * time.Second) // its claim runs out
+		if channels, err := next.Due(ctx); err != nil || len(channels) != len(list) && list[0].State != store.MessageSent {
+			t.Fatalf("killed after %d requests: there is %+v, and due %v, %v", kill, list, channels, err)
+		}
+		if err := work(ctx, next); err != nil {
+			t.Fatal(err)
+		}
+		if channels, err := next.Due(ctx); err != nil || len(channels) != 0 {
+			t.Fatalf("killed after %d requests: sent, and due %v, %v", kill, channels, err)
+		}
+		if _, err := next.PruneOutbox(ctx, now.Add(-time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		if keys := left(); len(keys) != 0 {
+			t.Fatalf("killed after %d requests: %q are left", kill, keys)
+		}
+	}
+
+	// A message that was to be written with an alert that somebody else routes isn't,
+	// and what announced it goes, but not before its writer is certainly dead.
+	m := store.Message{ID: "late", Channel: "c", Created: now, Due: now}
+	if _, err := next.Record(ctx, store.Findings{Facts: []rule.Fact{{Group: "g", Rule: "r", Kind: "seen", AccountID: "1", EventID: "e"}}},
+		func([]rule.Fact) []rule.Alert { return []rule.Alert{{ID: "a", Rule: "r", AccountID: "1"}} }); err != nil {
+		t.Fatal(err)
+	}
+	db, tr := troubled(t, url)
+	slow := dynamo.Open(db, name, dynamo.Options{Now: func() time.Time { return now }})
+	tr.set(func(action string, _ int, send func() (*http.Response, error)) (*http.Response, error) {
+		if action == "TransactWriteItems" {
+			if err := next.MarkTold(ctx, []string{"a"}); err != nil {
+				return nil, err
+			}
+		}
+		return send()
+	})
+	if done, err := slow.Enqueue(ctx, []store.Message{m}, []string{"a"}); err != nil || done {
+		t.Fatal(done, err)
+	}
+	for _, passed := range []struct {
+		time.Duration
+		left int
+	}{{0, 1}, {23 * time.Hour, 1}, {2 * time.Hour, 0}} {
+		now = now.Add(passed.Duration)
+		if _, err := next.PruneOutbox(ctx, now.Add(-time.Hour*100)); err != nil {
+			t.Fatal(err)
+		}
+		if keys := left(); len(keys) != passed.left {
+			t.Errorf("after %v %q are left", passed.Duration, keys)
 		}
 	}
 }

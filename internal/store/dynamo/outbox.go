@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"slices"
 	"time"
 
@@ -16,9 +17,17 @@ import (
 //	cr du ch cu  created, due, changed, claimed until: ms since 1970; cu 0: not claimed
 //	tries st le  attempts, state, last error
 //	k       token of the last claim
-const outboxPK = "outbox"
+//
+// One that is pending has a marker, so that those that were sent aren't read to find
+// it: pk "pending", sk its id; I the id, ma when it was marked, ms since 1970. The marker is there
+// before the message, and may be there without one that is pending.
+const (
+	outboxPK  = "outbox"
+	pendingPK = "pending"
+)
 
 func messageKey(id string) key { return key{outboxPK, "=" + safe(id)} }
+func pendingKey(id string) key { return key{pendingPK, "=" + safe(id)} }
 
 func (s *Store) messageItem(ctx context.Context, m *store.Message) (item, error) {
 	it := messageKey(m.ID).item()
@@ -60,7 +69,35 @@ func (s *Store) messageOf(ctx context.Context, it item) (m store.Message, err er
 
 // messages returns those that match, in the order in which they are sent.
 func (s *Store) messages(ctx context.Context, match func(*store.Message) bool) (found []store.Message, err error) {
-	for it, err := range s.query(ctx, outboxPK, between{}) {
+	return s.matching(ctx, s.query(ctx, outboxPK, between{}), match)
+}
+
+// pending is messages for those that are pending.
+func (s *Store) pending(ctx context.Context, match func(*store.Message) bool) ([]store.Message, error) {
+	markers, err := all(s.query(ctx, pendingPK, between{}))
+	if err != nil {
+		return nil, err
+	}
+	keys := make([]key, len(markers))
+	for i, it := range markers {
+		keys[i] = messageKey(getString(it, "I"))
+	}
+	found, err := s.get(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	items := func(yield func(item, error) bool) {
+		for _, it := range found {
+			if getString(it, "st") == store.MessagePending && !yield(it, nil) {
+				return
+			}
+		}
+	}
+	return s.matching(ctx, items, match)
+}
+
+func (s *Store) matching(ctx context.Context, items iter.Seq2[item, error], match func(*store.Message) bool) (found []store.Message, err error) {
+	for it, err := range items {
 		if err != nil {
 			return nil, err
 		}
@@ -79,7 +116,11 @@ func (s *Store) messages(ctx context.Context, match func(*store.Message) bool) (
 // Messages implements store.Store.
 func (s *Store) Messages(ctx context.Context, f store.MessageFilter) (found []store.Message, err error) {
 	err = s.read(ctx, func(ctx context.Context) error {
-		found, err = s.messages(ctx, f.Matches)
+		some := s.messages
+		if slices.Equal(f.States, []string{store.MessagePending}) {
+			some = s.pending
+		}
+		found, err = some(ctx, f.Matches)
 		return err
 	})
 	return found, err
@@ -88,7 +129,7 @@ func (s *Store) Messages(ctx context.Context, f store.MessageFilter) (found []st
 // claimable returns the messages of a channel, or of all, that Claim may take.
 func (s *Store) claimable(ctx context.Context, channel string) ([]store.Message, error) {
 	now := time.UnixMilli(s.now()).UTC()
-	return s.messages(ctx, func(m *store.Message) bool { return (channel == "" || m.Channel == channel) && m.Claimable(now) })
+	return s.pending(ctx, func(m *store.Message) bool { return (channel == "" || m.Channel == channel) && m.Claimable(now) })
 }
 
 // Due implements store.Store.
@@ -167,9 +208,15 @@ func (s *Store) Settle(ctx context.Context, m *store.Message, o store.Outcome) e
 		if err == nil && !done && (now == nil || getNumber(now, "k") != m.Token) {
 			err = fmt.Errorf("settle message %s: the claim on it: %w", m.ID, store.ErrLeaseLost)
 		}
-		return err
+		if err != nil || o.State == store.MessagePending {
+			return err
+		}
+		return s.writeAll(ctx, nil, []key{pendingKey(m.ID)})
 	})
 }
+
+// staleMarker is how long a marker without a message may yet get one.
+const staleMarker = 24 * time.Hour
 
 // PruneOutbox implements store.Store.
 func (s *Store) PruneOutbox(ctx context.Context, before time.Time) (removed int64, err error) {
@@ -185,7 +232,35 @@ func (s *Store) PruneOutbox(ctx context.Context, before time.Time) (removed int6
 			keys[i] = messageKey(list[i].ID)
 		}
 		removed = int64(len(keys))
-		return s.writeAll(ctx, nil, keys)
+		if err := s.writeAll(ctx, nil, keys); err != nil {
+			return err
+		}
+		return s.pruneMarkers(ctx)
 	})
 	return removed, err
+}
+
+// pruneMarkers removes those that a program left that was killed between the steps of
+// Enqueue or Settle, unless somebody writes them anew meanwhile.
+func (s *Store) pruneMarkers(ctx context.Context) error {
+	markers, err := all(s.query(ctx, pendingPK, between{}))
+	if err != nil {
+		return err
+	}
+	keys := make([]key, len(markers))
+	for i, it := range markers {
+		keys[i] = messageKey(getString(it, "I"))
+	}
+	found, err := s.get(ctx, keys, "st")
+	if err != nil {
+		return err
+	}
+	return parallel(ctx, len(markers), func(ctx context.Context, i int) error {
+		m := found[keys[i]]
+		if m != nil && getString(m, "st") == store.MessagePending || m == nil && getNumber(markers[i], "ma") > s.now()-millis(staleMarker) {
+			return nil
+		}
+		_, err := s.remove(ctx, keyOf(markers[i]), condition{"ma = :at", item{":at": markers[i]["ma"]}})
+		return err
+	})
 }

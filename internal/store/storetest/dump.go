@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -80,6 +81,15 @@ func Dump(ctx context.Context, s store.Store, dates ...event.Date) (State, error
 	}
 	if st.Outbox, err = s.Messages(ctx, store.MessageFilter{}); err != nil {
 		return st, err
+	}
+	// They may be found in another way than all.
+	pending, err := s.Messages(ctx, store.MessageFilter{States: []string{store.MessagePending}})
+	if err != nil {
+		return st, err
+	}
+	all := slices.DeleteFunc(slices.Clone(st.Outbox), func(m store.Message) bool { return m.State != store.MessagePending })
+	if d := cmp.Diff(all, pending, cmpopts.EquateEmpty()); d != "" {
+		return st, fmt.Errorf("pending messages asked for alone (-among all +alone):\n%s", d)
 	}
 	st.Counts, err = s.Counts(ctx)
 	st.Counts.SizeBytes = 0
