@@ -65,7 +65,9 @@ type Prices struct {
 type Units struct {
 	WriteUnitsPerEvent            float64 `yaml:"write_units_per_event"`
 	WriteUnitsPerStreamRun        float64 `yaml:"write_units_per_stream_run"`
+	ReadUnitsPerEvent             float64 `yaml:"read_units_per_event"`
 	ReadUnitsPerStreamRun         float64 `yaml:"read_units_per_stream_run"`
+	ReadUnitsPerNotifierRun       float64 `yaml:"read_units_per_notifier_run"`
 	TableBytesPerEvent            float64 `yaml:"table_bytes_per_event"`
 	RunSeconds                    float64 `yaml:"run_seconds"`
 	RunStreams                    float64 `yaml:"run_streams"`
@@ -221,7 +223,10 @@ func Monthly(v Volume, s Setup, u Units, p Prices) Estimate {
 	}
 
 	writes := days * (v.Stored*u.WriteUnitsPerEvent + s.Runs*v.Streams*u.WriteUnitsPerStreamRun)
-	reads := days * s.Runs * v.Streams * u.ReadUnitsPerStreamRun
+	reads := days * (v.Stored*u.ReadUnitsPerEvent + s.Runs*v.Streams*u.ReadUnitsPerStreamRun)
+	if s.Alerts {
+		reads += days * s.Notices * u.ReadUnitsPerNotifierRun
+	}
 	if s.OnDemand {
 		add("DynamoDB", "writing", writes/1e6, "million write units", 0, p.Prices.WriteUnitsMillion)
 		add("DynamoDB", "reading", reads/1e6, "million read units", 0, p.Prices.ReadUnitsMillion)
@@ -229,9 +234,14 @@ func Monthly(v Volume, s Setup, u Units, p Prices) Estimate {
 		add("DynamoDB", "write capacity", s.WriteCapacity, "units", p.Free.WriteCapacity, hours*p.Prices.WriteCapacityHour)
 		add("DynamoDB", "read capacity", s.ReadCapacity, "units", p.Free.ReadCapacity, hours*p.Prices.ReadCapacityHour)
 		// The busiest hour of a day has several times the average.
-		if used := writes / (hours * 3600); used > s.WriteCapacity/2 {
-			e.Notes = append(e.Notes, fmt.Sprintf("the table needs %s write units a second on average and has %s: collection would lag behind at busy hours; set BillingMode=PAY_PER_REQUEST",
-				figure(used), figure(s.WriteCapacity)))
+		for _, c := range []struct {
+			what      string
+			used, has float64
+		}{{"write", writes / (hours * 3600), s.WriteCapacity}, {"read", reads / (hours * 3600), s.ReadCapacity}} {
+			if c.used > c.has/2 {
+				e.Notes = append(e.Notes, fmt.Sprintf("the table needs %s %s units a second on average and has %s: collection would lag behind at busy hours; set BillingMode=PAY_PER_REQUEST",
+					figure(c.used), c.what, figure(c.has)))
+			}
 		}
 	}
 	keptDays := s.HotDays

@@ -55,6 +55,7 @@ func usd(t *testing.T, e Estimate, service, what string) float64 {
 // The bill of a million stored events a day, worked out by hand.
 func TestMonthly(t *testing.T) {
 	var u Units
+	u.ReadUnitsPerEvent, u.ReadUnitsPerNotifierRun = 2, 5
 	u.WriteUnitsPerEvent, u.LakeBytesPerEvent, u.TableBytesPerEvent, u.EventsPerInboxObject, u.RunSeconds = 3, 100, 1000, 50, 10
 	u.Alarms, u.Metrics = 12, 5
 	s := setup
@@ -66,6 +67,7 @@ func TestMonthly(t *testing.T) {
 		want          float64
 	}{
 		{"DynamoDB", "writing", month * 3 * 0.625},
+		{"DynamoDB", "reading", month * (2 + 720*5/1e6) * 0.125},
 		{"DynamoDB", "storage", 0}, // 7 million items of 1,000 bytes: 6.5 GB of 25
 		{"DynamoDB", "continuous backup", 7e9 / (1 << 30) * 0.20},
 		{"Lambda", "duration", 0},                                      // 288 × 10 s × 0.25 GB × 30.4 = 21,900 of 400,000
@@ -111,7 +113,8 @@ func TestProvisioned(t *testing.T) {
 		t.Errorf("a small organization pays %.2f USD", e.Total)
 	}
 	e = Monthly(Volume{Stored: 1e6, Streams: 50}, setup, DefaultUnits(), DefaultPrices())
-	if len(e.Notes) != 1 || !strings.Contains(e.Notes[0], "PAY_PER_REQUEST") {
+	if len(e.Notes) != 2 || !strings.Contains(e.Notes[0], "write units a second on average and has 25") || !strings.Contains(e.Notes[1], "read units a second on average and has 25") ||
+		!strings.Contains(e.Notes[1], "PAY_PER_REQUEST") {
 		t.Errorf("%q", e.Notes)
 	}
 	e = Monthly(Volume{Stored: 1000, Streams: 57 * 100}, setup, DefaultUnits(), DefaultPrices())

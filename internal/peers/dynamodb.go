@@ -3,14 +3,20 @@
 package peers
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -68,4 +74,66 @@ func installDynamoDB(ctx context.Context) (string, error) {
 		}
 		return g.Wait()
 	})
+}
+
+// Absent counts the reads that found nothing, which DynamoDB charges as one of the
+// smallest size (Amazon DynamoDB Developer Guide, "DynamoDB read and write operations"),
+// and DynamoDB Local doesn't count. It is a client of HTTP.
+type Absent struct {
+	client http.Client
+	reads  atomic.Int64
+}
+
+// Units is how many read units they took, all consistent reads.
+func (a *Absent) Units() float64 { return float64(a.reads.Load()) }
+
+// Do sends a request.
+func (a *Absent) Do(r *http.Request) (*http.Response, error) {
+	_, action, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
+	var asked struct {
+		RequestItems map[string]struct{ Keys []json.RawMessage }
+	}
+	if action == "BatchGetItem" {
+		body, err := io.ReadAll(r.Body)
+		if err = errors.Join(err, r.Body.Close(), json.Unmarshal(body, &asked)); err != nil {
+			return nil, err
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+	}
+	resp, err := a.client.Do(r)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return resp, err
+	}
+	body, err := io.ReadAll(resp.Body)
+	if err = errors.Join(err, resp.Body.Close()); err != nil {
+		return nil, err
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	var got struct {
+		Count           *int
+		Item            json.RawMessage
+		Responses       map[string][]json.RawMessage
+		UnprocessedKeys map[string]struct{ Keys []json.RawMessage }
+	}
+	switch action {
+	case "GetItem", "Query", "BatchGetItem":
+		if err := json.Unmarshal(body, &got); err != nil {
+			return nil, err
+		}
+	}
+	switch action {
+	case "GetItem":
+		if got.Item == nil {
+			a.reads.Add(1)
+		}
+	case "Query":
+		if got.Count != nil && *got.Count == 0 {
+			a.reads.Add(1)
+		}
+	case "BatchGetItem":
+		for table, t := range asked.RequestItems {
+			a.reads.Add(int64(len(t.Keys) - len(got.Responses[table]) - len(got.UnprocessedKeys[table].Keys)))
+		}
+	}
+	return resp, nil
 }

@@ -5,6 +5,7 @@ package dynamo_test
 import (
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -12,7 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/iamtrack/iamtrack/internal/awsapi"
 	"github.com/iamtrack/iamtrack/internal/collect"
+	"github.com/iamtrack/iamtrack/internal/cost"
 	"github.com/iamtrack/iamtrack/internal/filter"
 	"github.com/iamtrack/iamtrack/internal/lake"
 	"github.com/iamtrack/iamtrack/internal/peers"
@@ -60,7 +63,8 @@ func TestWriteUnits(t *testing.T) {
 		}
 	}
 	days := max(1, records*90/100_000)
-	db := connect(t, peers.DynamoDB(t))
+	var absent peers.Absent
+	db := connect(t, peers.DynamoDB(t), func(c *awsapi.Config) { c.HTTPClient = &absent })
 	for _, together := range []int{350, 1000} {
 		t.Run(fmt.Sprint(together), func(t *testing.T) {
 			end := time.Date(2026, 7, 1, 0, 0, 0, 0, time.UTC)
@@ -69,6 +73,7 @@ func TestWriteUnits(t *testing.T) {
 				t.Fatal(err)
 			}
 			var m meter
+			before := absent.Units()
 			s := dynamo.Open(db, table(t, db), dynamo.Options{Keep: 7 * 24 * time.Hour, Consumed: m.take})
 			engine, err := rule.NewEngine(rule.Config{OffHours: rule.OffHoursConfig{Timezone: "UTC", Start: "22:00", End: "06:00"}})
 			if err != nil {
@@ -99,7 +104,13 @@ func TestWriteUnits(t *testing.T) {
 			for _, action := range slices.Sorted(maps.Keys(m.writes)) {
 				t.Logf("  %-20s %.3f written, %.3f read", action, m.writes[action]/float64(stored), m.reads[action]/float64(stored))
 			}
-			t.Logf("  %.2f read units for each stored event", sum(m.reads)/float64(stored))
+			nothing := absent.Units() - before
+			read := (sum(m.reads) + nothing) / float64(stored)
+			t.Logf("  %.2f read units for each stored event, %.2f of them of what isn't there", read, nothing/float64(stored))
+			u := cost.DefaultUnits()
+			if math.Abs(read-u.ReadUnitsPerEvent) > 0.2*u.ReadUnitsPerEvent || math.Abs(each-u.WriteUnitsPerEvent) > 0.1*u.WriteUnitsPerEvent {
+				t.Errorf("%.2f write units and %.2f read units, and the cost page is computed with %v and %v", each, read, u.WriteUnitsPerEvent, u.ReadUnitsPerEvent)
+			}
 			if stored < 1000 || each > budget {
 				t.Errorf("%d events at %.2f write units, want %.1f at most", stored, each, budget)
 			}
