@@ -66,6 +66,9 @@ type Units struct {
 	WriteUnitsPerEvent            float64 `yaml:"write_units_per_event"`
 	WriteUnitsPerStreamRun        float64 `yaml:"write_units_per_stream_run"`
 	ReadUnitsPerEvent             float64 `yaml:"read_units_per_event"`
+	WriteUnitsPerRealtimeEvent    float64 `yaml:"write_units_per_realtime_event"`
+	ReadUnitsPerRealtimeEvent     float64 `yaml:"read_units_per_realtime_event"`
+	RealtimeShare                 float64 `yaml:"realtime_share"`
 	ReadUnitsPerStreamRun         float64 `yaml:"read_units_per_stream_run"`
 	ReadUnitsPerNotifierRun       float64 `yaml:"read_units_per_notifier_run"`
 	TableBytesPerEvent            float64 `yaml:"table_bytes_per_event"`
@@ -222,8 +225,14 @@ func Monthly(v Volume, s Setup, u Units, p Prices) Estimate {
 		e.Lines, e.Total = append(e.Lines, l), e.Total+l.USD
 	}
 
-	writes := days * (v.Stored*u.WriteUnitsPerEvent + s.Runs*v.Streams*u.WriteUnitsPerStreamRun)
-	reads := days * (v.Stored*u.ReadUnitsPerEvent + s.Runs*v.Streams*u.ReadUnitsPerStreamRun)
+	// Events that EventBridge delivers come one by one, before the tracker sees them.
+	realtime := 0.
+	if s.Realtime {
+		realtime = v.Stored * u.RealtimeShare
+	}
+	collected := v.Stored - realtime
+	writes := days * (collected*u.WriteUnitsPerEvent + realtime*u.WriteUnitsPerRealtimeEvent + s.Runs*v.Streams*u.WriteUnitsPerStreamRun)
+	reads := days * (collected*u.ReadUnitsPerEvent + realtime*u.ReadUnitsPerRealtimeEvent + s.Runs*v.Streams*u.ReadUnitsPerStreamRun)
 	if s.Alerts {
 		reads += days * s.Notices * u.ReadUnitsPerNotifierRun
 	}
@@ -277,8 +286,8 @@ func Monthly(v Volume, s Setup, u Units, p Prices) Estimate {
 		requests += days * s.Notices
 	}
 	if s.Realtime {
-		seconds += days * v.Stored * u.RealtimeSecondsPerEvent * s.TrackerMB / 1024
-		requests += days * v.Stored
+		seconds += days * realtime * u.RealtimeSecondsPerEvent * s.TrackerMB / 1024
+		requests += days * realtime
 	}
 	add("Lambda", "duration", seconds, "GB-seconds", p.Free.LambdaGBSeconds, second)
 	add("Lambda", "invocations", requests/1e6, "million", p.Free.LambdaRequests/1e6, p.Prices.LambdaRequestsMillion)
@@ -287,7 +296,7 @@ func Monthly(v Volume, s Setup, u Units, p Prices) Estimate {
 		stored := days * s.LakeMonths * (v.Stored*(u.LakeBytesPerEvent+u.KeysBytesPerEvent) + v.Filtered*u.FilteredBytesPerEvent)
 		add("S3", "storage of the lake", stored/gb, "GB", 0, p.Prices.S3GB)
 		// A page of a stream is an object; a quiet stream has less than a page in a run.
-		objects := min(v.Stored, v.Stored/u.EventsPerInboxObject+s.Runs*min(v.Streams, 4))
+		objects := realtime + min(collected, collected/u.EventsPerInboxObject+s.Runs*min(v.Streams, 4))
 		exported := u.ExportedDays * s.Exports * u.PutsPerExportedDay
 		add("S3", "writing", days*(objects+exported)/1000, "thousand requests", 0, p.Prices.S3PutsThousand)
 		add("S3", "reading", days*(2*objects+3*exported)/1000, "thousand requests", 0, p.Prices.S3GetsThousand)

@@ -56,6 +56,7 @@ func usd(t *testing.T, e Estimate, service, what string) float64 {
 func TestMonthly(t *testing.T) {
 	var u Units
 	u.ReadUnitsPerEvent, u.ReadUnitsPerNotifierRun = 2, 5
+	u.RealtimeShare, u.WriteUnitsPerRealtimeEvent, u.ReadUnitsPerRealtimeEvent = 0.4, 8, 7
 	u.WriteUnitsPerEvent, u.LakeBytesPerEvent, u.TableBytesPerEvent, u.EventsPerInboxObject, u.RunSeconds = 3, 100, 1000, 50, 10
 	u.Alarms, u.Metrics = 12, 5
 	s := setup
@@ -66,14 +67,14 @@ func TestMonthly(t *testing.T) {
 		service, what string
 		want          float64
 	}{
-		{"DynamoDB", "writing", month * 3 * 0.625},
-		{"DynamoDB", "reading", month * (2 + 720*5/1e6) * 0.125},
+		{"DynamoDB", "writing", month * (3*0.6 + 8*0.4) * 0.625},
+		{"DynamoDB", "reading", month * (2*0.6 + 7*0.4 + 720*5/1e6) * 0.125},
 		{"DynamoDB", "storage", 0}, // 7 million items of 1,000 bytes: 6.5 GB of 25
 		{"DynamoDB", "continuous backup", 7e9 / (1 << 30) * 0.20},
 		{"Lambda", "duration", 0},                                      // 288 × 10 s × 0.25 GB × 30.4 = 21,900 of 400,000
-		{"Lambda", "invocations", (month*(288+1+720+1e6) - 1e6) / 5e6}, // 0.20 a million
+		{"Lambda", "invocations", (month*(288+1+720+4e5) - 1e6) / 5e6}, // 0.20 a million
 		{"S3", "storage of the lake", month * 12 * 1e8 / (1 << 30) * 0.023},
-		{"S3", "writing", month * 20000 / 1000 * 0.005},
+		{"S3", "writing", month * (4e5 + 6e5/50) / 1000 * 0.005},
 		{"Athena", "scanned by queries", 10. / 1024 * 5},
 		{"CloudWatch", "alarms", 0.2},
 		{"CloudWatch", "metrics", 0},

@@ -3,6 +3,7 @@
 package dynamo_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"math"
@@ -52,7 +53,7 @@ func sum(units map[string]float64) (sum float64) {
 
 // TestWriteUnits writes simulated days as the tracker does and sees to it that the
 // budget is kept: events, indexes, manifests, presence, filtered rows, lineage,
-// findings, leases. The figures that are told are of IAMTRACK_TEST_EVENTS=100000; fewer
+// findings, leases. Beside it are events that come one by one. The figures that are told are of IAMTRACK_TEST_EVENTS=100000; fewer
 // take as many fewer days.
 func TestWriteUnits(t *testing.T) {
 	records := 25_000
@@ -65,7 +66,8 @@ func TestWriteUnits(t *testing.T) {
 	days := max(1, records*90/100_000)
 	var absent peers.Absent
 	db := connect(t, peers.DynamoDB(t), func(c *awsapi.Config) { c.HTTPClient = &absent })
-	for _, together := range []int{350, 1000} {
+	u := cost.DefaultUnits()
+	for _, together := range []int{350, 1000, 1} {
 		t.Run(fmt.Sprint(together), func(t *testing.T) {
 			end := time.Date(2026, 7, 1, 0, 0, 0, 0, time.UTC)
 			world, err := simulate.New(simulate.Config{Seed: 3, Days: days, Events: records, End: end})
@@ -85,8 +87,13 @@ func TestWriteUnits(t *testing.T) {
 			}
 			p := &collect.Pipeline{Store: s, Lake: lake.New(lake.OpenMem(), lake.Options{ProgramVersion: "test"}), Rules: engine, Filter: f,
 				Now: func() time.Time { return end }, HotDays: 90, Holder: t.Name()}
-			var stored, filtered int64
-			for batch := range slices.Chunk(slices.Collect(world.Events()), together) {
+			var stored, filtered, eventBridge int64
+			all := slices.Collect(world.Events())
+			if together == 1 { // as EventBridge delivers them
+				all = slices.DeleteFunc(all, func(r simulate.Record) bool { return !delivered(t, r.JSON) })
+				all = all[:min(len(all), 2000)]
+			}
+			for batch := range slices.Chunk(all, together) {
 				live := make([]collect.Live, len(batch))
 				for i, r := range batch {
 					live[i] = collect.Live{Data: r.JSON, From: "LookupEvents"}
@@ -97,6 +104,11 @@ func TestWriteUnits(t *testing.T) {
 				}
 				stored += got.Stored
 				filtered += got.Filtered
+				for i, o := range got.Outcomes {
+					if o == collect.Stored && delivered(t, live[i].Data) {
+						eventBridge++
+					}
+				}
 			}
 			each := sum(m.writes) / float64(stored)
 			t.Logf("batches of %d records: %d events stored, %d filtered: %.2f write units for each stored event, %.2f for each record",
@@ -107,7 +119,16 @@ func TestWriteUnits(t *testing.T) {
 			nothing := absent.Units() - before
 			read := (sum(m.reads) + nothing) / float64(stored)
 			t.Logf("  %.2f read units for each stored event, %.2f of them of what isn't there", read, nothing/float64(stored))
-			u := cost.DefaultUnits()
+			if together == 1 {
+				if math.Abs(each-u.WriteUnitsPerRealtimeEvent) > 0.1*u.WriteUnitsPerRealtimeEvent || math.Abs(read-u.ReadUnitsPerRealtimeEvent) > 0.2*u.ReadUnitsPerRealtimeEvent {
+					t.Errorf("%.2f write units and %.2f read units, and the cost page is computed with %v and %v", each, read, u.WriteUnitsPerRealtimeEvent, u.ReadUnitsPerRealtimeEvent)
+				}
+				return
+			}
+			t.Logf("  %.2f of them come by EventBridge, too", float64(eventBridge)/float64(stored))
+			if got := float64(eventBridge) / float64(stored); math.Abs(got-u.RealtimeShare) > 0.1 {
+				t.Errorf("%.2f of the events come by EventBridge, too, and the cost page is computed with %v", got, u.RealtimeShare)
+			}
 			if math.Abs(read-u.ReadUnitsPerEvent) > 0.2*u.ReadUnitsPerEvent || math.Abs(each-u.WriteUnitsPerEvent) > 0.1*u.WriteUnitsPerEvent {
 				t.Errorf("%.2f write units and %.2f read units, and the cost page is computed with %v and %v", each, read, u.WriteUnitsPerEvent, u.ReadUnitsPerEvent)
 			}
@@ -116,4 +137,21 @@ func TestWriteUnits(t *testing.T) {
 			}
 		})
 	}
+}
+
+// delivered reports whether the rule of the template asks EventBridge for a record, and
+// gets it: it delivers what changes something (Amazon EventBridge User Guide, "AWS service
+// events delivered via CloudTrail").
+func delivered(tb testing.TB, record []byte) bool {
+	var r struct {
+		EventSource string `json:"eventSource"`
+		ReadOnly    bool   `json:"readOnly"`
+	}
+	if err := json.Unmarshal(record, &r); err != nil {
+		tb.Fatal(err)
+	}
+	return !r.ReadOnly && slices.Contains([]string{
+		"iam.amazonaws.com", "signin.amazonaws.com", "sso.amazonaws.com", "sso-directory.amazonaws.com", "sso-oauth.amazonaws.com",
+		"identitystore.amazonaws.com", "organizations.amazonaws.com", "cloudtrail.amazonaws.com",
+	}, r.EventSource)
 }
