@@ -35,6 +35,6 @@ func (b *bench) capacity() error {
 	for _, f := range found {
 		b.printf("| %s | %s | %s |\n", f[1], f[4], f[5])
 	}
-	b.printf("\nThe batch of one is an event as EventBridge delivers it to the realtime function, which has the bookkeeping of a batch for itself: the budget is that of the tracker's, who brings most.\n")
+	b.printf("\nThe batch of one is an event as EventBridge delivers it to the realtime function, which has the bookkeeping of a batch for itself: the budget is that of the tracker, which brings most.\n")
 	return nil
 }
