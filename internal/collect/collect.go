@@ -37,7 +37,8 @@ type Pipeline struct {
 	Rules  *rule.Engine
 	Filter *filter.Filter
 	// Inbox, when set, is where rows wait for the export, beside the hot store, which
-	// then serves what must be found at once; the export never reads rows from it.
+	// then serves what must be found at once; the export reads rows from it only of a
+	// time without a lake.
 	// nil: the hot store's rows are exported.
 	Inbox *inbox.Inbox
 	// NoLake: nothing is ever exported, all rows stay in the store; Lake stays empty.
@@ -49,7 +50,8 @@ type Pipeline struct {
 	// Holder names this process in leases.
 	Holder string
 
-	learned atomic.Bool // see learnLineage
+	learned atomic.Bool  // see learnLineage
+	noted   atomic.Int64 // see noteTableOnly
 }
 
 // leaseName is held by whoever changes the lake or classifies against it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/iamtrack/iamtrack/internal/coverage"
 	"github.com/iamtrack/iamtrack/internal/event"
@@ -66,7 +67,16 @@ func (p *Pipeline) Export(ctx context.Context, o ExportOptions) (ExportResult, e
 			if err != nil {
 				return err
 			}
+			only, over, err := p.tableOnly(ctx)
+			if err != nil {
+				return err
+			}
 			for i, d := range days {
+				if only {
+					if _, err := p.exportDay(ctx, store.DirtyDay{Date: d.Date}, p.hotRows(ctx, d.Date), lost, nil); err != nil {
+						return err
+					}
+				}
 				changed, err := p.exportWaiting(ctx, d, lost)
 				if changed {
 					res.Written++
@@ -79,6 +89,11 @@ func (p *Pipeline) Export(ctx context.Context, o ExportOptions) (ExportResult, e
 					o.Progress(i+1, len(days))
 				}
 			}
+			if over {
+				if err := p.Store.SetMeta(ctx, metaTableOnly, ""); err != nil {
+					return err
+				}
+			}
 			if res.Pruned, err = p.Store.Prune(ctx, p.hotSince()); err != nil {
 				return err
 			}
@@ -86,6 +101,41 @@ func (p *Pipeline) Export(ctx context.Context, o ExportOptions) (ExportResult, e
 		return p.retain(ctx, &res)
 	})
 	return res, err
+}
+
+// metaTableOnly is the store's key for when rows were put of which the inbox has nothing,
+// in seconds since 1970, to the hour: there was no lake then.
+const metaTableOnly = "table_only"
+
+// noteTableOnly notes that a row is about to be put that is in the table only, so that an
+// export, should there be a lake one day, takes it from there.
+func (p *Pipeline) noteTableOnly(ctx context.Context) error {
+	now := p.Now().Unix()
+	if was := p.noted.Load(); !p.NoLake || was != 0 && now-was < 3600 {
+		return nil
+	}
+	if err := p.Store.SetMeta(ctx, metaTableOnly, strconv.FormatInt(now, 10)); err != nil {
+		return err
+	}
+	p.noted.Store(now)
+	return nil
+}
+
+// tableOnly reports whether dirty days have rows that are in the table only, and whether
+// no more of them come: whoever put them, before there was a lake, is at work no more.
+func (p *Pipeline) tableOnly(ctx context.Context) (only, over bool, err error) {
+	if p.Inbox == nil {
+		return false, false, nil
+	}
+	text, err := p.Store.Meta(ctx, metaTableOnly)
+	if err != nil || text == "" {
+		return false, false, err
+	}
+	at, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return false, false, fmt.Errorf("the store's %s is %q, which is no time: %w", metaTableOnly, text, err)
+	}
+	return true, p.Now().Unix()-at > 24*3600, nil
 }
 
 // waitingDay is a day to export.

@@ -498,6 +498,9 @@ func (p *Pipeline) writeDay(ctx context.Context, part *part, d *dayRows, c *clas
 		}
 	}
 	if staged {
+		if err := p.noteTableOnly(ctx); err != nil {
+			return err
+		}
 		err = p.Store.Put(ctx, c.winners, d.filtered)
 	} else {
 		err = p.mergeDay(ctx, part, d, c, dirty, marks[d.date])

@@ -241,3 +241,62 @@ func TestInboxBesideImport(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+// A stack that had no lake gets one: what is in its table only comes into the lake, also
+// of days of which the inbox has something, before anything is pruned.
+func TestLakeComesLater(t *testing.T) {
+	ctx := context.Background()
+	s, b := store.OpenMem(), lake.OpenMem()
+	clock := now
+	table := pipelineOver(t, s, lake.OpenMem())
+	table.NoLake, table.HotDays, table.Now = true, 7, func() time.Time { return clock }
+	ingest := func(p *collect.Pipeline, id string, at time.Time) {
+		t.Helper()
+		if _, err := p.Ingest(ctx, []collect.Live{{Data: encode(t, rec(id, at)), From: "test"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ingest(table, "old", now.AddDate(0, 0, -20))
+	ingest(table, "today", now.Add(-time.Hour))
+	p := inboxOver(t, s, b)
+	p.HotDays, p.Now = 7, table.Now
+	ingest(p, "later", now.Add(-time.Minute))
+	export := func() {
+		t.Helper()
+		if _, err := p.Export(ctx, collect.ExportOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	has := func(want ...string) {
+		t.Helper()
+		var got []string
+		dates, err := p.Lake.Dates(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range dates {
+			for e, err := range p.Lake.Events(ctx, d) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, e.EventID)
+			}
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("the lake has %q, want %q", got, want)
+		}
+	}
+	export()
+	has("old", "today", "later")
+	// A function of the time without a lake that is still at work.
+	ingest(table, "straggler", now.Add(-2*time.Hour))
+	clock = clock.Add(25 * time.Hour)
+	export()
+	has("old", "straggler", "today", "later")
+	if text, err := s.Meta(ctx, "table_only"); text != "" || err != nil {
+		t.Errorf("the time without a lake isn't over: %q, %v", text, err)
+	}
+	ingest(p, "last", now)
+	export()
+	has("old", "straggler", "today", "later", "last")
+}
