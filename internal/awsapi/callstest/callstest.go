@@ -69,16 +69,15 @@ func Of(who string) []Line {
 }
 
 // rare are the permissions that come with one of the list, and that only some runs need.
-// An object is looked at whose writing had no answer. A file of the lake that has some
-// MB is read by its version, and written in parts, which are given up when one fails.
+// An object is looked at whose writing had no answer. One of some MB, in whatever folder,
+// is read by its version, and written in parts, which are given up when one fails.
 func rare(l Line) []Line {
 	var list []Line
 	add := func(action string) { list = append(list, Line{l.Who, action, l.Resource}) }
 	if l.Action == "s3:PutObject" {
 		add("s3:GetObject")
 	}
-	switch l.Resource {
-	case "bucket/events/*", "bucket/filtered/*", "bucket/keys/*", "bucket/months/*":
+	if strings.HasPrefix(l.Resource, "bucket/") {
 		switch l.Action {
 		case "s3:GetObject":
 			add("s3:GetObjectVersion")

@@ -76,3 +76,17 @@ func TestList(t *testing.T) {
 		}
 	}
 }
+
+// An object of any folder may have some MB, and is read by its version then, and written
+// in parts: an inbox object has whatever came in a run.
+func TestLargeObjects(t *testing.T) {
+	for _, who := range []string{"tracker", "realtime", "exporter", "notifier"} {
+		needs := Needs(who)
+		for _, l := range Of(who) {
+			more, ok := map[string]string{"s3:GetObject": "s3:GetObjectVersion", "s3:PutObject": "s3:AbortMultipartUpload"}[l.Action]
+			if ok && strings.HasPrefix(l.Resource, "bucket/") && !slices.Contains(needs, Line{Action: more, Resource: l.Resource}) {
+				t.Errorf("%s may %s, and not %s", who, l, more)
+			}
+		}
+	}
+}
