@@ -361,6 +361,8 @@ func TestOnlyReading(t *testing.T) {
 		"EXPLAIN ANALYZE VERBOSE DELETE FROM t":        "starts with DELETE",
 		"((INSERT))":                                   "starts with INSERT",
 		"SELECT 1; DROP TABLE events":                  "more than one statement",
+		"(":                                            "ends before it says what to read",
+		"EXPLAIN ANALYZE ((":                           "ends before it says what to read",
 		" /* nothing */ ;":                             "no statement",
 		"":                                             "no statement",
 		"SELECT '" + strings.Repeat("a", 262144) + "'": "262153 bytes, and Athena takes at most 262144",

@@ -66,15 +66,18 @@ func parse(sql string) (*statement, error) {
 			return nil, errors.New("query: there is more than one statement")
 		}
 	}
-	first := s.word(0)
-	if first == "explain" && s.word(1) == "analyze" { // which runs the statement
-		first = s.word(2)
-		if first == "verbose" {
-			first = s.word(3)
+	at := 0
+	if s.word(0) == "explain" && s.word(1) == "analyze" { // which runs the statement
+		if at = 2; s.word(at) == "verbose" {
+			at++
 		}
 	}
-	for first == "(" {
-		first = s.words[slices.IndexFunc(s.words, func(w word) bool { return w.text != "(" })].text
+	for s.word(at) == "(" {
+		at++
+	}
+	first := s.word(at)
+	if first == "" {
+		return nil, errors.New("query: the statement ends before it says what to read")
 	}
 	if !slices.Contains([]string{"select", "with", "values", "explain", "show", "describe", "desc"}, first) {
 		return nil, fmt.Errorf("query: only statements that read are run (SELECT, WITH, VALUES, EXPLAIN, SHOW, DESCRIBE), this one starts with %s", strings.ToUpper(first))
