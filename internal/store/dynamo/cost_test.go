@@ -22,6 +22,7 @@ import (
 	"github.com/iamtrack/iamtrack/internal/peers"
 	"github.com/iamtrack/iamtrack/internal/rule"
 	"github.com/iamtrack/iamtrack/internal/simulate"
+	"github.com/iamtrack/iamtrack/internal/store"
 	"github.com/iamtrack/iamtrack/internal/store/dynamo"
 )
 
@@ -154,4 +155,34 @@ func delivered(tb testing.TB, record []byte) bool {
 		"iam.amazonaws.com", "signin.amazonaws.com", "sso.amazonaws.com", "sso-directory.amazonaws.com", "sso-oauth.amazonaws.com",
 		"identitystore.amazonaws.com", "organizations.amazonaws.com", "cloudtrail.amazonaws.com",
 	}, r.EventSource)
+}
+
+// A group of facts may grow by thousands, such as all that somebody did in a night: to
+// settle it again takes what it takes to read it.
+func TestReadUnitsOfAGroup(t *testing.T) {
+	var absent peers.Absent
+	db := connect(t, peers.DynamoDB(t), func(c *awsapi.Config) { c.HTTPClient = &absent })
+	var m meter
+	s := dynamo.Open(db, table(t, db), dynamo.Options{Consumed: m.take})
+	fact := func(i int) rule.Fact {
+		return rule.Fact{Group: "g", Rule: "r", Kind: "member", AccountID: "123456789012", EventID: fmt.Sprintf("%08x-0000-4000-8000-000000000000", i), EventTime: int64(i), Actor: "alice"}
+	}
+	alert := func(facts []rule.Fact) []rule.Alert {
+		return []rule.Alert{{ID: "a", Rule: "r", AccountID: "123456789012", EventID: facts[0].EventID}}
+	}
+	var facts []rule.Fact
+	const many = 500
+	for i := range many {
+		facts = append(facts, fact(i))
+	}
+	if _, err := s.Record(t.Context(), store.Findings{Facts: facts}, alert); err != nil {
+		t.Fatal(err)
+	}
+	before := sum(m.reads) + absent.Units()
+	if _, err := s.Record(t.Context(), store.Findings{Facts: []rule.Fact{fact(many)}}, alert); err != nil {
+		t.Fatal(err)
+	}
+	if took := sum(m.reads) + absent.Units() - before; took > many/5 {
+		t.Errorf("one more fact in a group of %d takes %.0f read units", many, took)
+	}
 }

@@ -1089,3 +1089,39 @@ func TestMessageKilledAnywhere(t *testing.T) {
 		}
 	}
 }
+
+// TestRecordTakenForDead: of a writer that stood still for so long between two of its
+// requests that somebody settled what it had announced, no finding is lost.
+func TestRecordTakenForDead(t *testing.T) {
+	url := peers.DynamoDB(t)
+	alert := func(facts []rule.Fact) []rule.Alert {
+		return []rule.Alert{{ID: "a", Rule: "r", AccountID: "1", EventID: facts[0].EventID}}
+	}
+	for at, over := 1, false; !over; at++ {
+		t.Run(fmt.Sprint(at), func(t *testing.T) {
+			db, tr := troubled(t, url)
+			name, ctx := table(t, db), t.Context()
+			slow := dynamo.Open(db, name, dynamo.Options{})
+			other := dynamo.Open(connect(t, url), name, dynamo.Options{})
+			over = true
+			tr.set(func(_ string, n int, send func() (*http.Response, error)) (*http.Response, error) {
+				if n == at {
+					over = false
+					dynamo.Later(t, 20*time.Minute)
+					if _, err := other.Record(ctx, store.Findings{}, alert); err != nil {
+						return nil, err
+					}
+				}
+				return send()
+			})
+			found := store.Findings{Facts: []rule.Fact{{Group: "g", Rule: "r", Kind: "seen", AccountID: "1", EventID: "e"}}}
+			if _, err := slow.Record(ctx, found, alert); err != nil {
+				t.Fatal(err)
+			}
+			tr.set(nil)
+			if list, err := other.Alerts(ctx, store.AlertFilter{}); err != nil || len(list) != 1 {
+				t.Errorf("taken for dead before request %d: alerts %v, %v", at, list, err)
+			}
+		})
+	}
+}

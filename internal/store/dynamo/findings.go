@@ -136,7 +136,7 @@ func (s *Store) Record(ctx context.Context, r store.Findings, settle func([]rule
 		if settle == nil {
 			return nil
 		}
-		newAlerts, err = s.settleAll(ctx, mine.key, settle)
+		newAlerts, err = s.settleAll(ctx, mine, settle)
 		return err
 	})
 	return newAlerts, err
@@ -246,39 +246,55 @@ func (s *Store) groupFacts(ctx context.Context, group string) (facts []rule.Fact
 	return facts, known, nil
 }
 
-// settleAll settles the groups of all announcements.
-func (s *Store) settleAll(ctx context.Context, mine key, settle func([]rule.Fact) []rule.Alert) (newAlerts int, err error) {
+// settleAll settles the groups of all announcements, its own first: these it settles
+// also when somebody took the writer for dead, settled what was there, and took the
+// announcement back.
+func (s *Store) settleAll(ctx context.Context, mine announcement, settle func([]rule.Fact) []rule.Alert) (newAlerts int, err error) {
+	settled := map[string]bool{}
+	settleThese := func(list ...announcement) error {
+		groups := map[string]bool{}
+		var over []key
+		for _, a := range list {
+			for _, g := range a.groups {
+				groups[g] = true
+			}
+			for _, r := range a.refs {
+				pointers, err := all(s.query(ctx, contentPK(r), between{}))
+				if err != nil {
+					return err
+				}
+				for _, it := range pointers {
+					groups[getString(it, "G")] = true
+				}
+			}
+			if a.done || a.key == mine.key {
+				over = append(over, a.key)
+			}
+		}
+		for _, g := range slices.Sorted(maps.Keys(groups)) {
+			if settled[g] {
+				continue
+			}
+			n, err := s.settleGroup(ctx, g, settle)
+			if err != nil {
+				return err
+			}
+			settled[g] = true
+			newAlerts += n
+		}
+		return s.writeAll(ctx, nil, over)
+	}
 	list, err := s.announced(ctx)
 	if err != nil {
 		return 0, err
 	}
-	groups := map[string]bool{}
-	var over []key
-	for _, a := range list {
-		for _, g := range a.groups {
-			groups[g] = true
+	if mine.key != (key{}) {
+		if err := settleThese(mine); err != nil {
+			return newAlerts, err
 		}
-		for _, r := range a.refs {
-			pointers, err := all(s.query(ctx, contentPK(r), between{}))
-			if err != nil {
-				return 0, err
-			}
-			for _, it := range pointers {
-				groups[getString(it, "G")] = true
-			}
-		}
-		if a.done || a.key == mine {
-			over = append(over, a.key)
-		}
+		list = slices.DeleteFunc(list, func(a announcement) bool { return a.key == mine.key })
 	}
-	for _, g := range slices.Sorted(maps.Keys(groups)) {
-		n, err := s.settleGroup(ctx, g, settle)
-		if err != nil {
-			return 0, err
-		}
-		newAlerts += n
-	}
-	return newAlerts, s.writeAll(ctx, nil, over)
+	return newAlerts, settleThese(list...)
 }
 
 // settleGroup settles a group. Of several who do so at once the one that knew most

@@ -488,22 +488,52 @@ func refsOf(events []*event.Event) []store.ConflictRef {
 	return refs
 }
 
+// manyRefs is for how many contents it is cheaper to read all conflicts, which are few:
+// to ask for one that isn't there takes as much as to read a dozen.
+const manyRefs = 50
+
 func (s *Store) knownConflicts(ctx context.Context, refs []store.ConflictRef) (map[store.ConflictRef]bool, error) {
 	keys := make([]key, len(refs))
 	for i, r := range refs {
 		keys[i] = conflictKey(r)
 	}
-	found, err := s.get(ctx, keys, "h")
+	there, err := s.whichConflicts(ctx, keys)
 	if err != nil {
 		return nil, err
 	}
 	known := map[store.ConflictRef]bool{}
 	for i, r := range refs {
-		if found[keys[i]] != nil {
+		if there[keys[i]] {
 			known[r] = true
 		}
 	}
 	return known, nil
+}
+
+// whichConflicts returns at least those of the keys that are there.
+func (s *Store) whichConflicts(ctx context.Context, keys []key) (map[key]bool, error) {
+	there := map[key]bool{}
+	if len(keys) >= manyRefs {
+		whole := true
+		for it, err := range s.query(ctx, conflictPK, between{}) {
+			if err != nil {
+				return nil, err
+			}
+			if there[keyOf(it)] = true; len(there) > 4*len(keys) {
+				whole = false
+				break
+			}
+		}
+		if whole {
+			return there, nil
+		}
+		clear(there)
+	}
+	found, err := s.get(ctx, keys, "h")
+	for k := range found {
+		there[k] = true
+	}
+	return there, err
 }
 
 // putConflicts adds contents that lost. The caller has announced them.
