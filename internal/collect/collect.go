@@ -17,6 +17,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"sync/atomic"
 	"time"
@@ -58,8 +59,11 @@ type Pipeline struct {
 const leaseName = "lake"
 
 const (
-	leaseTTL   = 30 * time.Second
-	leaseRetry = 100 * time.Millisecond
+	leaseTTL = 30 * time.Second
+	// Who waits for the lease asks after leaseRetry, then less and less often, up to
+	// leaseRetryMost: each time is a read of the store.
+	leaseRetry     = 100 * time.Millisecond
+	leaseRetryMost = time.Second
 )
 
 // NewHolder returns a lease holder name that people can act on.
@@ -76,7 +80,7 @@ func NewHolder(command string) string {
 // f's context ends when the lease is lost.
 func (p *Pipeline) withLease(ctx context.Context, wait bool, f func(context.Context) error) (err error) {
 	var lease store.Lease
-	for {
+	for pause := leaseRetry; ; pause = min(pause*3/2, leaseRetryMost) {
 		lease, err = p.Store.Acquire(ctx, leaseName, p.Holder, leaseTTL)
 		var held *store.HeldError
 		if err == nil {
@@ -88,7 +92,7 @@ func (p *Pipeline) withLease(ctx context.Context, wait bool, f func(context.Cont
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(leaseRetry):
+		case <-time.After(pause/2 + rand.N(pause/2)):
 		}
 	}
 	if g, ok := lease.(store.Guard); ok {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/iamtrack/iamtrack/internal/coverage"
 	"github.com/iamtrack/iamtrack/internal/event"
@@ -49,58 +50,98 @@ func (p *Pipeline) Export(ctx context.Context, o ExportOptions) (ExportResult, e
 	if p.NoLake {
 		return res, ErrNoLake
 	}
-	err := p.withLease(ctx, o.Wait, func(ctx context.Context) error {
-		if err := p.learnLineage(ctx); err != nil {
-			return err
-		}
-		if o.Rebuild {
-			if err := p.rebuild(ctx, o.Progress, &res); err != nil {
-				return err
+	done := map[event.Date]bool{}
+	for more := true; more; {
+		if len(done) > 0 {
+			select { // others are at work now
+			case <-ctx.Done():
+				return res, context.Cause(ctx)
+			case <-time.After(leasePause):
 			}
 		}
-		days, err := p.waiting(ctx, func(pr inbox.Problem) { res.Unreadable = append(res.Unreadable, pr) })
+		err := p.withLease(ctx, o.Wait || len(done) > 0, func(ctx context.Context) (err error) {
+			if err := p.learnLineage(ctx); err != nil {
+				return err
+			}
+			if o.Rebuild && len(done) == 0 {
+				if err := p.rebuild(ctx, o.Progress, &res); err != nil {
+					return err
+				}
+			}
+			if more, err = p.exportSome(ctx, o, &res, done); err != nil || more {
+				return err
+			}
+			return p.retain(ctx, &res)
+		})
 		if err != nil {
-			return err
+			return res, err
 		}
-		if len(days) > 0 {
-			lost, err := p.losers(ctx)
-			if err != nil {
-				return err
-			}
-			only, over, err := p.tableOnly(ctx)
-			if err != nil {
-				return err
-			}
-			for i, d := range days {
-				if only {
-					if _, err := p.exportDay(ctx, store.DirtyDay{Date: d.Date}, p.hotRows(ctx, d.Date), lost, nil); err != nil {
-						return err
-					}
-				}
-				changed, err := p.exportWaiting(ctx, d, lost)
-				if changed {
-					res.Written++
-				}
-				if err != nil {
-					return err
-				}
-				res.Days++
-				if o.Progress != nil {
-					o.Progress(i+1, len(days))
-				}
-			}
-			if over {
-				if err := p.Store.SetMeta(ctx, metaTableOnly, ""); err != nil {
-					return err
-				}
-			}
-			if res.Pruned, err = p.Store.Prune(ctx, p.hotSince()); err != nil {
-				return err
-			}
+	}
+	return res, nil
+}
+
+// Of a store that several share, an export lets go of the lease after leaseHeld, for
+// leasePause: whoever stores an event waits for it.
+const (
+	leaseHeld  = 10 * time.Second
+	leasePause = 2 * leaseRetryMost
+)
+
+// exportSome exports the days that aren't done, until the lease has been held for so long
+// that there is to be more after others had it.
+func (p *Pipeline) exportSome(ctx context.Context, o ExportOptions, res *ExportResult, done map[event.Date]bool) (more bool, err error) {
+	began := time.Now()
+	days, err := p.waiting(ctx, func(pr inbox.Problem) {
+		if !slices.ContainsFunc(res.Unreadable, func(old inbox.Problem) bool { return old.Object == pr.Object }) {
+			res.Unreadable = append(res.Unreadable, pr)
 		}
-		return p.retain(ctx, &res)
 	})
-	return res, err
+	if err != nil {
+		return false, err
+	}
+	// A day that was dirtied meanwhile is the next export's.
+	days = slices.DeleteFunc(days, func(d waitingDay) bool { return done[d.Date] })
+	if len(days) == 0 && len(done) == 0 {
+		return false, nil
+	}
+	lost, err := p.losers(ctx)
+	if err != nil {
+		return false, err
+	}
+	only, over, err := p.tableOnly(ctx)
+	if err != nil {
+		return false, err
+	}
+	before := len(done)
+	for i, d := range days {
+		if p.Inbox != nil && i > 0 && time.Since(began) >= leaseHeld {
+			return true, nil
+		}
+		if only {
+			if _, err := p.exportDay(ctx, store.DirtyDay{Date: d.Date}, p.hotRows(ctx, d.Date), lost, nil); err != nil {
+				return false, err
+			}
+		}
+		changed, err := p.exportWaiting(ctx, d, lost)
+		if changed {
+			res.Written++
+		}
+		if err != nil {
+			return false, err
+		}
+		res.Days++
+		done[d.Date] = true
+		if o.Progress != nil {
+			o.Progress(len(done), before+len(days))
+		}
+	}
+	if over {
+		if err := p.Store.SetMeta(ctx, metaTableOnly, ""); err != nil {
+			return false, err
+		}
+	}
+	res.Pruned, err = p.Store.Prune(ctx, p.hotSince())
+	return false, err
 }
 
 // metaTableOnly is the store's key for when rows were put of which the inbox has nothing,
