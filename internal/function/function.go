@@ -32,6 +32,7 @@ import (
 	"github.com/iamtrack/iamtrack/internal/app"
 	"github.com/iamtrack/iamtrack/internal/awsapi"
 	"github.com/iamtrack/iamtrack/internal/collect"
+	"github.com/iamtrack/iamtrack/internal/config"
 	"github.com/iamtrack/iamtrack/internal/coverage"
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/lookup"
@@ -211,6 +212,9 @@ func (f *Functions) track(ctx context.Context) (*TrackResult, error) {
 	}
 	reading, cancel := withMargin(ctx)
 	defer cancel()
+	if end, ok := ctx.Deadline(); ok {
+		f.collector.Grace = margin(time.Until(end)) * 3 / 4 // the rest is for what is told of the run
+	}
 	sum, err := f.collector.Run(reading)
 	for _, p := range sum.Problems {
 		f.Log.WarnContext(ctx, "could not be read", slog.String("account_id", p.AccountID), slog.String("aws_region", p.Region),
@@ -245,7 +249,7 @@ func (f *Functions) measureTracking(ctx context.Context, sum *lookup.Summary) (L
 	now := f.Now().Unix()
 	lag := int64(0)
 	for _, l := range ledgers {
-		if l.Ended == 0 && l.Began != 0 {
+		if l.Ended == 0 && l.Began != 0 && sum.Collects(l.Stream) {
 			l.Expire(now)
 			if behind := l.Status(now).LagSeconds; behind != nil {
 				lag = max(lag, *behind)
@@ -259,14 +263,32 @@ func (f *Functions) measureTracking(ctx context.Context, sum *lookup.Summary) (L
 	f.Metrics.Put(Tracker, f.Now(),
 		Metric{"EventsStored", Count, float64(sum.Stored)}, Metric{"EventsFiltered", Count, float64(sum.Filtered)},
 		Metric{"EventsLate", Count, float64(sum.Late)}, Metric{"EventsRejected", Count, float64(sum.Rejected)},
-		Metric{"CoverageGaps", Count, float64(len(app.LastingGaps(ledgers)))}, Metric{"CollectionLag", Seconds, float64(lag)},
+		Metric{"CoverageGaps", Count, float64(recentGaps(ledgers, f.Now()))}, Metric{"CollectionLag", Seconds, float64(lag)},
 		Metric{"Requests", Count, float64(sum.Requests)}, Metric{"RequestsThrottled", Count, float64(sum.Throttled)},
 		Metric{"Problems", Count, float64(len(sum.Problems))}, Metric{"AlertsPending", Count, float64(pending)})
 	return left(ledgers), nil
 }
 
+// told is how old a gap may be to count: it's lost after 90 days, and an alarm that it
+// keeps up for ever would hide the next one.
+const told = 97 * 24 * time.Hour
+
+// recentGaps counts those that somebody may yet have to do with.
+func recentGaps(ledgers []*coverage.Ledger, now time.Time) (n int) {
+	for _, g := range app.LastingGaps(ledgers) {
+		if now.Sub(g.To) < told {
+			n++
+		}
+	}
+	return n
+}
+
 // pending counts the alerts that nobody was told of yet, and messages that wait.
+// Where nobody is to be told none is pending, however many there are.
 func (f *Functions) pending(ctx context.Context) (n int64, err error) {
+	if !slices.ContainsFunc(f.App.Config.Channels, func(c config.Channel) bool { return !c.Off }) {
+		return 0, nil
+	}
 	waiting, err := f.App.Store.Messages(ctx, store.MessageFilter{States: []string{store.MessagePending}})
 	n = int64(len(waiting))
 	for _, why := range f.App.Store.Unrouted(ctx) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"math"
@@ -24,6 +25,7 @@ import (
 
 	"github.com/iamtrack/iamtrack/internal/app"
 	"github.com/iamtrack/iamtrack/internal/awsapi"
+	"github.com/iamtrack/iamtrack/internal/collect"
 	"github.com/iamtrack/iamtrack/internal/config"
 	"github.com/iamtrack/iamtrack/internal/cost"
 	"github.com/iamtrack/iamtrack/internal/event"
@@ -509,6 +511,107 @@ func TestSlowLake(t *testing.T) {
 		}
 		if runs < 2 || left > 0 {
 			t.Errorf("%d runs; %v days are left", runs, left)
+		}
+	})
+}
+
+// While an exporter is at work for minutes, an event that EventBridge delivers is stored
+// in time.
+func TestEventDuringExport(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := newStack(t, simulate.Config{Seed: 5, Days: 9, Events: 900}, server.Options{})
+		if r, err := s.invoke(function.Tracker, nil, 15*time.Minute); err != nil || r["unfinished"] != false {
+			t.Fatal(r, err)
+		}
+		s.slow = 4 * time.Second
+		ended := make(chan error, 1)
+		began := time.Now()
+		go func() {
+			r, err := s.App.Pipeline.Export(context.Background(), collect.ExportOptions{})
+			if took := time.Since(began); r.Days < 8 || took < 90*time.Second {
+				t.Errorf("%d days in %v", r.Days, took)
+			}
+			ended <- err
+		}()
+		time.Sleep(time.Second)
+		for i := range 3 {
+			detail := fmt.Sprintf(`{"eventVersion":"1.08","eventID":"soon-%d","eventTime":%q,"eventSource":"iam.amazonaws.com","eventName":"CreateUser","awsRegion":"us-east-1","recipientAccountId":"111122223333","userIdentity":{"type":"Root","accountId":"111122223333"}}`,
+				i, time.Now().UTC().Format(time.RFC3339))
+			payload := map[string]any{"detail-type": "AWS API Call via CloudTrail", "source": "aws.iam", "detail": json.RawMessage(detail)}
+			if r, err := s.invoke(function.Realtime, payload, time.Minute); err != nil || r["outcome"] != "stored" {
+				t.Errorf("event %d: %v, %v", i, r, err)
+			}
+		}
+		select {
+		case <-ended:
+			t.Error("the export was over")
+		default:
+		}
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// A tracker whose writing is slow ends in time, and what it didn't write is read again.
+func TestTrackerEndsInTime(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := newStack(t, simulate.Config{Seed: 5, Days: 9, Events: 900}, server.Options{})
+		for _, s.slow = range []time.Duration{time.Hour, 20 * time.Second, 0} {
+			began := time.Now()
+			r, err := s.invoke(function.Tracker, nil, 5*time.Minute)
+			if took := time.Since(began); took > 5*time.Minute || err != nil || r["unfinished"] != (s.slow > time.Minute) && s.slow != 20*time.Second {
+				t.Errorf("%v: it took %v: %v, %v", s.slow, took, r, err)
+			}
+		}
+		r, err := s.invoke(function.Tracker, nil, 15*time.Minute)
+		if err != nil || r["unfinished"] != false || r["missing_seconds"] != 0. {
+			t.Fatal(r, err)
+		}
+		want := 0
+		for _, ids := range s.aws.Visible(time.Now().AddDate(0, 0, -89), time.Now()) {
+			want += len(ids)
+		}
+		c, err := s.App.Store.Counts(context.Background())
+		if got := int(c.HotEvents + c.HotFiltered); err != nil || got < want {
+			t.Errorf("%d of %d events are stored, %v", got, want, err)
+		}
+	})
+}
+
+// What is collected no more isn't late: no stream of which sources were taken out, and
+// none of an account that is gone.
+func TestLagOfWhatIsCollected(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := newStack(t, simulate.Config{Seed: 5, Events: 300}, server.Options{})
+		run := func() float64 {
+			t.Helper()
+			for {
+				r, err := s.invoke(function.Tracker, nil, 15*time.Minute)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if r["unfinished"] == false {
+					break
+				}
+			}
+			n := s.figures(function.Tracker, "CollectionLag")
+			return n[len(n)-1]
+		}
+		run()
+		all := s.Accounts
+		s.Accounts = func(ctx context.Context) ([]*awsapi.Account, error) {
+			list, err := all(ctx)
+			return list[:1], err
+		}
+		time.Sleep(3 * time.Hour) // the accounts are listed anew
+		if lag := run(); lag > 900 {
+			t.Errorf("with one account of several collection is %v seconds behind", lag)
+		}
+		s.App.Config.Sources = []string{"iam.amazonaws.com"}
+		time.Sleep(3 * time.Hour)
+		if lag := run(); lag > 900 {
+			t.Errorf("with one source of several collection is %v seconds behind", lag)
 		}
 	})
 }

@@ -78,6 +78,9 @@ type Collector struct {
 	Users func(context.Context, []awsapi.DirectoryUser) error
 	// Progress, when set, is called about twice a second, and at the end.
 	Progress func(Progress)
+	// Grace is for how long after the deadline of Run's context what was read is still
+	// written; what isn't by then is read again by the next run. 0: as long as it takes.
+	Grace time.Duration
 
 	clock serverClock
 	mu    sync.Mutex
@@ -178,8 +181,19 @@ type Summary struct {
 	Late       int           `json:"late"`
 	Alerts     int           `json:"alerts"`
 	Seconds    float64       `json:"seconds"`
-	// Unfinished: time ran out, or it was interrupted, before all was read.
+	// Unfinished: time ran out, or it was interrupted, before all was read and written.
 	Unfinished bool `json:"unfinished"`
+	// Streams are those that are collected, by account, as far as these could be asked;
+	// AllAccounts: all of them could.
+	Streams     map[string][]coverage.Stream `json:"-"`
+	AllAccounts bool                         `json:"-"`
+}
+
+// Collects reports whether a stream is among those that are collected, or may be: one
+// that isn't was left out by choice, or is of an account that isn't collected any more.
+func (s *Summary) Collects(stream coverage.Stream) bool {
+	streams, ok := s.Streams[stream.AccountID]
+	return slices.Contains(streams, stream) || !ok && !s.AllAccounts
 }
 
 // Incomplete reports whether something was not read.
@@ -194,18 +208,25 @@ type run struct {
 	mu       sync.Mutex
 	regions  []*region
 	problems []Problem
+	streams  map[string][]coverage.Stream
+	asked    int // accounts that told what is to be collected of them
 }
 
 // Run reads what is not covered, and what is to be read again, of all accounts.
 // What can't be read is in the summary's problems and stays a gap. The error is
 // for what keeps the run as a whole from going on: the store. When the context
-// ends, what was read is stored first, and the summary says that it is
-// unfinished.
+// ends, what was read is stored first, within Grace of its deadline, and the summary
+// says that it is unfinished.
 func (c *Collector) Run(ctx context.Context) (Summary, error) {
 	r := &run{Collector: c, started: time.Now()}
 	r.sink = newSink(c.Ingest, c.Store)
 	// What was read is written even when the context has ended.
 	writing := context.WithoutCancel(ctx)
+	if end, ok := ctx.Deadline(); ok && c.Grace > 0 {
+		var over context.CancelFunc
+		writing, over = context.WithDeadlineCause(writing, end.Add(c.Grace), errTimeUp)
+		defer over()
+	}
 	go r.sink.run(writing)
 	stop := r.report()
 
@@ -229,6 +250,9 @@ func (c *Collector) Run(ctx context.Context) (Summary, error) {
 	stop()
 	s := r.summary()
 	switch {
+	case r.sink.err != nil && writing.Err() != nil: // nothing is claimed that isn't written
+		s.Unfinished = true
+		return s, nil
 	case r.sink.err != nil:
 		return s, r.sink.err
 	case ctx.Err() != nil || errors.Is(err, errTimeUp):
@@ -248,11 +272,23 @@ func (r *run) account(ctx context.Context, a Account, limit chan struct{}) error
 		// What was found before is tried all the same: what can be read is, and of
 		// all else the ledgers tell why not.
 		why, id := err, d.account
-		if d, err = r.before(ctx, a, id); err != nil {
-			return err
+		var failed error
+		if d, failed = r.before(ctx, a, id); failed != nil {
+			return failed
 		}
 		r.problem(Problem{AccountID: cmp.Or(d.account, id), Reason: reasonOf(why), Error: why.Error()})
 	}
+	r.mu.Lock()
+	if err == nil {
+		r.asked++
+	}
+	if d.account != "" {
+		if r.streams == nil {
+			r.streams = map[string][]coverage.Stream{}
+		}
+		r.streams[d.account] = d.streams
+	}
+	r.mu.Unlock()
 	byRegion := map[string][]coverage.Stream{}
 	for _, s := range d.streams {
 		byRegion[s.Region] = append(byRegion[s.Region], s)

@@ -5,16 +5,22 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sync/semaphore"
+
 	"github.com/iamtrack/iamtrack/internal/collect"
 	"github.com/iamtrack/iamtrack/internal/coverage"
 	"github.com/iamtrack/iamtrack/internal/fault"
 )
 
 const (
-	// A batch is written when it has this many records, or is this old: few
+	// A batch is written when it has this many records or bytes, or is this old: few
 	// transactions, and little to read again after a kill.
 	batchRecords = 1000
+	batchBytes   = 8 << 20
 	batchAge     = time.Second
+	// waitingBytes bounds the records that are read and not yet written: an event may
+	// have 256 KB, and a function 256 MB.
+	waitingBytes = 32 << 20
 )
 
 // item is one page of a slice: records, and what of the stream has been read once
@@ -25,6 +31,7 @@ type item struct {
 	records [][]byte
 	read    coverage.Read
 	flushed chan<- struct{}
+	bytes   int64 // of the records, as they count for waitingBytes
 }
 
 // sink makes pages durable, in the order that loses nothing: first the events,
@@ -34,18 +41,26 @@ type sink struct {
 	ledgers Ledgers
 
 	items chan item
-	ended chan struct{} // closed when run has returned
-	err   error         // why it ended; read it after ended
+	room  *semaphore.Weighted // of waitingBytes
+	ended chan struct{}       // closed when run has returned
+	err   error               // why it ended; read it after ended
 
 	total collect.Ingested
 }
 
 func newSink(ingest func(context.Context, []collect.Live) (collect.Ingested, error), ledgers Ledgers) *sink {
-	return &sink{ingest: ingest, ledgers: ledgers, items: make(chan item, 64), ended: make(chan struct{})}
+	return &sink{ingest: ingest, ledgers: ledgers, items: make(chan item, 64), room: semaphore.NewWeighted(waitingBytes), ended: make(chan struct{})}
 }
 
 // put hands a page over; it blocks while writing is slower than reading.
 func (s *sink) put(ctx context.Context, it item) error {
+	for _, r := range it.records {
+		it.bytes += int64(len(r))
+	}
+	it.bytes = min(it.bytes, waitingBytes)
+	if s.room.Acquire(ctx, it.bytes) != nil {
+		return context.Cause(ctx)
+	}
 	select {
 	case s.items <- it:
 		return nil
@@ -78,6 +93,7 @@ func (s *sink) run(ctx context.Context) {
 	var (
 		batch   []item
 		records int
+		bytes   int64
 		timer   = time.NewTimer(batchAge)
 	)
 	timer.Stop()
@@ -87,7 +103,9 @@ func (s *sink) run(ctx context.Context) {
 		if s.err = s.write(ctx, batch); s.err != nil {
 			return false
 		}
-		batch, records = batch[:0], 0
+		s.room.Release(bytes)
+		clear(batch) // of its records
+		batch, records, bytes = batch[:0], 0, 0
 		return true
 	}
 	for {
@@ -108,7 +126,9 @@ func (s *sink) run(ctx context.Context) {
 				timer.Reset(batchAge)
 			}
 			batch = append(batch, it)
-			if records += len(it.records); records >= batchRecords && !flush() {
+			records += len(it.records)
+			bytes += it.bytes
+			if (records >= batchRecords || bytes >= batchBytes) && !flush() {
 				return
 			}
 		case <-timer.C:

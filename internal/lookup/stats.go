@@ -97,6 +97,7 @@ func (r *run) summary() Summary {
 		Regions: r.snapshots(), Problems: []Problem{},
 		Records: t.Records, Stored: t.Stored, Duplicates: t.Duplicates, Conflicts: t.Conflicts,
 		Filtered: t.Filtered, Rejected: t.Rejected, Alerts: t.Alerts, Seconds: time.Since(r.started).Seconds(),
+		Streams: r.streams, AllAccounts: r.asked == len(r.Accounts),
 	}
 	for _, reg := range s.Regions {
 		s.Requests += reg.Requests
