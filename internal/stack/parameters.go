@@ -69,6 +69,9 @@ type Inputs struct {
 	Stack awsapi.Stack
 }
 
+// hasLake is the parameter that gives a stack a lake, or doesn't.
+const hasLake = "EnableAnalytics"
+
 // Values decides over the parameters of a template, in its order, and checks each as
 // CloudFormation would. A value that stays has no text when AWS hides it.
 func Values(template []deploy.Parameter, in Inputs) ([]Value, error) {
@@ -116,6 +119,9 @@ func Values(template []deploy.Parameter, in Inputs) ([]Value, error) {
 			if err := check(p, v.Value); err != nil {
 				return nil, fmt.Errorf("%w (%s)", err, v.Origin)
 			}
+		}
+		if p.Name == hasLake && before == "true" && v.Value == "false" {
+			return nil, fmt.Errorf("parameter %s: the stack has a lake, and can't do without: its table has the latest days only, and nobody would ask the lake for the others; make another stack, and move there what this one has by `iamtrack pull` and `iamtrack push` (%s)", p.Name, v.Origin)
 		}
 		list = append(list, v)
 	}

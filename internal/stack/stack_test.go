@@ -480,6 +480,21 @@ func TestSnake(t *testing.T) {
 	}
 }
 
+// A stack that has a lake keeps it: without, what is older than its table would be lost to
+// those who ask.
+func TestLakeStays(t *testing.T) {
+	template, err := deploy.Parameters(deploy.Template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ had, given, want string }{{"true", "false", "can't do without"}, {"true", "true", ""}, {"false", "true", ""}, {"false", "false", ""}} {
+		_, err := Values(template, Inputs{Given: []string{"EnableAnalytics=" + c.given}, Stack: awsapi.Stack{Parameters: map[string]string{"EnableAnalytics": c.had}}})
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}
+
 func TestValues(t *testing.T) {
 	template, err := deploy.Parameters(deploy.Template)
 	if err != nil {
