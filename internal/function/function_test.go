@@ -543,8 +543,9 @@ func TestEventDuringExport(t *testing.T) {
 			}
 		}
 		select {
-		case <-ended:
-			t.Error("the export was over")
+		case err := <-ended:
+			t.Errorf("the export was over: %v", err)
+			ended <- err
 		default:
 		}
 		if err := <-ended; err != nil {

@@ -271,7 +271,7 @@ func (n *Notifier) look(ctx context.Context, history bool) (Delivered, error) {
 // prune forgets what was sent long ago, once a day.
 func (n *Notifier) prune(ctx context.Context) error {
 	if ctx.Err() != nil { // the time is up: another look will
-		return nil
+		return nil //nolint:nilerr // nothing is wrong
 	}
 	now := n.o.Now()
 	text, err := n.store.Meta(ctx, metaPruned)
