@@ -51,40 +51,45 @@ type Routed struct {
 func (n *Notifier) Route(ctx context.Context) (Routed, error) { return n.route(ctx, true) }
 
 // route leaves alone, unless history is to be told, what would become a digest.
-func (n *Notifier) route(ctx context.Context, history bool) (Routed, error) {
+func (n *Notifier) route(ctx context.Context, history bool) (sum Routed, err error) {
 	// Another process may route the same alerts: then look again.
-	for range 10 {
-		if len(n.active()) == 0 {
-			return Routed{}, nil
-		}
-		r, done, err := n.routeOnce(ctx, history)
-		if err != nil {
-			return Routed{}, fmt.Errorf("route alerts: %w", err)
-		}
-		if done {
-			return r, nil
+	for tries := 0; tries < 10 && len(n.active()) > 0; tries++ {
+		r, done, more, err := n.routeOnce(ctx, history)
+		sum.Alerts, sum.Messages, sum.Held = sum.Alerts+r.Alerts, sum.Messages+r.Messages, r.Held
+		switch {
+		case err != nil:
+			return sum, fmt.Errorf("route alerts: %w", err)
+		case done && !more:
+			return sum, nil
+		case done:
+			tries = -1
 		}
 	}
-	return Routed{}, errors.New("route alerts: other programs route the same ones all the time")
+	if len(n.active()) == 0 {
+		return sum, nil
+	}
+	return sum, errors.New("route alerts: other programs route the same ones all the time")
 }
 
-func (n *Notifier) routeOnce(ctx context.Context, history bool) (r Routed, done bool, err error) {
+// routeOnce reports whether nobody else routed the same, and whether more of history is
+// left.
+func (n *Notifier) routeOnce(ctx context.Context, history bool) (r Routed, done, more bool, err error) {
 	now := n.o.Now()
 	active := n.active()
 	digests := make([]digest, len(active))
 	var news []fresh
-	var ids []string
+	var ids, old []string
 	for a, err := range n.store.Unrouted(ctx) {
 		if err != nil {
-			return r, false, err
+			return r, false, false, err
 		}
 		switch {
 		case a.State == rule.StateAcknowledged:
 			ids = append(ids, a.ID)
 		case n.isNews(&a, now):
 			news = append(news, fresh{id: a.ID, key: a.Rule + "\x00" + a.Actor, severity: a.Severity, at: a.At, rule: a.Rule, account: a.AccountID})
-		case history:
-			ids = append(ids, a.ID)
+		case history && len(old) < mostHistory:
+			old = append(old, a.ID)
 			for i, t := range active {
 				if t.Wants(&a.Alert) {
 					digests[i].add(&a.Alert)
@@ -93,28 +98,45 @@ func (n *Notifier) routeOnce(ctx context.Context, history bool) (r Routed, done 
 		}
 	}
 	if r.Held, err = n.hold(ctx, &news, now); err != nil {
-		return r, false, err
+		return r, false, false, err
 	}
 	for i := range news {
 		ids = append(ids, news[i].id)
 	}
-	if len(ids) == 0 {
-		return r, true, nil
+	// News first: history may be so much that writing it takes longer than there is.
+	var about []store.Message
+	for _, t := range active {
+		about = append(about, burst(t, news, now)...)
 	}
-	var messages []store.Message
+	if done, err = n.enqueue(ctx, about, ids, &r); err != nil || !done {
+		return r, false, false, err
+	}
+	about = nil
 	for i, t := range active {
 		if digests[i].Alerts > 0 {
 			m, err := digests[i].message(t, now)
 			if err != nil {
-				return r, false, err
+				return r, false, false, err
 			}
-			messages = append(messages, m)
+			about = append(about, m)
 		}
-		messages = append(messages, burst(t, news, now)...)
 	}
-	r.Alerts, r.Messages = len(ids), len(messages)
-	done, err = n.store.Enqueue(ctx, messages, ids)
-	return r, done, err
+	done, err = n.enqueue(ctx, about, old, &r)
+	return r, done, len(old) == mostHistory, err
+}
+
+// mostHistory is how many alerts a digest is about at most; what is more has another one.
+const mostHistory = 3000
+
+func (n *Notifier) enqueue(ctx context.Context, messages []store.Message, ids []string, r *Routed) (done bool, err error) {
+	if len(ids) == 0 {
+		return true, nil
+	}
+	if done, err = n.store.Enqueue(ctx, messages, ids); done && err == nil {
+		r.Alerts += len(ids)
+		r.Messages += len(messages)
+	}
+	return done, err
 }
 
 // isNews reports whether an alert is to be told by itself.

@@ -1,6 +1,8 @@
 package notify
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -52,6 +54,41 @@ func TestOneDigestOfHistory(t *testing.T) {
 	pass(t, n)
 	list := c.take()
 	equal(t, "messages", kinds(list), []string{"digest 3000"})
+}
+
+// slowWriter is a store in which no more than so many alerts can be routed at once.
+type slowWriter struct {
+	store.Store
+	most int
+}
+
+func (s slowWriter) Enqueue(ctx context.Context, messages []store.Message, ids []string) (bool, error) {
+	if len(ids) > s.most {
+		return false, context.DeadlineExceeded
+	}
+	return s.Store.Enqueue(ctx, messages, ids)
+}
+
+// However much history there is, as when alerts are switched on after months: news is told
+// first, and the rest in parts.
+func TestMuchHistory(t *testing.T) {
+	w := newWorld()
+	n, c := w.one(Options{})
+	var alerts []rule.Alert
+	for i := range mostHistory + 5 {
+		alerts = append(alerts, w.alert(i, 48*time.Hour))
+	}
+	w.record(t, append(alerts, w.alert(9999, 0))...)
+	n.store = slowWriter{w.Mem, 100}
+	if _, err := n.look(t.Context(), true); !errors.Is(err, context.DeadlineExceeded) {
+		t.Error(err)
+	}
+	equal(t, "in a store that is too slow", kinds(c.take()), []string{"alert 1"})
+	n.store = slowWriter{w.Mem, mostHistory}
+	r := must[Routed](t)(n.Route(t.Context()))
+	equal(t, "alerts", r.Alerts, mostHistory+5)
+	pass(t, n)
+	equal(t, "history", kinds(c.take()), []string{"digest 3000", "digest 5"})
 }
 
 // Run looks every few seconds, a first reading takes hours: what it finds in history
