@@ -2,6 +2,7 @@ package lookup
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -35,20 +36,20 @@ func TestSinkIsBounded(t *testing.T) {
 			return collect.Ingested{Outcomes: make([]collect.Outcome, len(live)), Times: make([]int64, len(live))}, nil
 		}, noLedgers{})
 		go s.run(t.Context())
-		read := 0
+		var read atomic.Int64 // it goes on while it is looked at
 		go func() {
 			for range pages {
 				it := item{region: &region{}, records: [][]byte{make([]byte, page/2), make([]byte, page/2)}}
 				if err := s.put(t.Context(), it); err != nil {
 					t.Error(err)
 				}
-				read++
+				read.Add(1)
 			}
 			close(s.items)
 		}()
 		synctest.Wait()
-		if read > waitingBytes/page {
-			t.Errorf("%d pages of %d bytes are held", read, page)
+		if n := read.Load(); n > waitingBytes/page {
+			t.Errorf("%d pages of %d bytes are held", n, page)
 		}
 		<-s.ended
 		if s.err != nil || written != 2*pages {
