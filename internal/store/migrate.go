@@ -46,14 +46,10 @@ func mustMigrations(files fs.FS) []string {
 // one. It refuses what is not ours, and what a newer program made.
 func (s *sqlite) schemaVersion(ctx context.Context, q querier) (int, error) {
 	var version, app, tables int
-	for pragma, value := range map[string]*int{
-		"PRAGMA user_version":                &version,
-		"PRAGMA application_id":              &app,
-		"SELECT count(*) FROM sqlite_schema": &tables,
-	} {
-		if err := q.QueryRowContext(ctx, pragma).Scan(value); err != nil {
-			return 0, err
-		}
+	// One statement sees one state: another process may be making the schema.
+	if err := q.QueryRowContext(ctx, `SELECT (SELECT count(*) FROM sqlite_schema), v.user_version, a.application_id
+FROM pragma_user_version v, pragma_application_id a`).Scan(&tables, &version, &app); err != nil {
+		return 0, err
 	}
 	switch {
 	case app != applicationID && (app != 0 || version != 0 || tables != 0):
@@ -69,14 +65,17 @@ func (s *sqlite) schemaVersion(ctx context.Context, q querier) (int, error) {
 // Several processes may do so at once: each looks again once it may write.
 func (s *sqlite) migrate(ctx context.Context) error {
 	for range len(migrations) + 1 {
-		version, err := s.schemaVersion(ctx, s.conn)
-		if err != nil {
+		var version int
+		if err := s.retry(ctx, func() (err error) {
+			version, err = s.schemaVersion(ctx, s.conn)
+			return err
+		}); err != nil {
 			return err
 		}
 		if version == len(migrations) {
 			return nil
 		}
-		if err := s.transaction(ctx, func(tx *writer) error {
+		if err := s.transaction(ctx, func(tx *writer) (err error) {
 			if version, err = s.schemaVersion(ctx, tx.conn); err != nil || version == len(migrations) {
 				return err
 			}

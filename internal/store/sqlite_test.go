@@ -13,6 +13,7 @@ import (
 	"time"
 
 	_ "github.com/mattn/go-sqlite3" // to make databases that OpenSQLite didn't
+	"golang.org/x/sync/errgroup"
 
 	"github.com/iamtrack/iamtrack/internal/event"
 	"github.com/iamtrack/iamtrack/internal/rule"
@@ -309,6 +310,72 @@ func TestSQLiteLocked(t *testing.T) {
 	}
 	if err := s.SetMeta(t.Context(), "a", "b"); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// Who opens the store while another process has the whole file, as while that opens it
+// or mends its log after a crash, waits.
+func TestSQLiteOpenedWhileLocked(t *testing.T) {
+	for name, lock := range map[string]string{
+		"new":     "BEGIN EXCLUSIVE",
+		"written": "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; BEGIN EXCLUSIVE; PRAGMA user_version = 3",
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "iamtrack.db")
+			db, err := sql.Open("sqlite3", path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close() //nolint:errcheck // test
+			db.SetMaxOpenConns(1)
+			if name == "written" {
+				openSQLite(t, path, store.SQLiteOptions{}).Close() //nolint:errcheck // test
+			}
+			if _, err := db.ExecContext(t.Context(), lock); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := store.OpenSQLite(t.Context(), path, store.SQLiteOptions{Wait: 1}); err == nil || !strings.Contains(err.Error(), "another process kept it locked") {
+				t.Fatalf("got %v", err)
+			}
+			opened := make(chan error)
+			go func() {
+				s, err := store.OpenSQLite(t.Context(), path, store.SQLiteOptions{Wait: time.Hour})
+				if err == nil {
+					err = s.Close()
+				}
+				opened <- err
+			}()
+			time.Sleep(300 * time.Millisecond) // longer than SQLite itself waits
+			if _, err := db.ExecContext(t.Context(), "ROLLBACK"); err != nil {
+				t.Fatal(err)
+			}
+			if err := db.Close(); err != nil { // the lock of the exclusive mode goes with the connection
+				t.Fatal(err)
+			}
+			if err := <-opened; err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// Any number may make the store at the same time.
+func TestSQLiteMadeTogether(t *testing.T) {
+	for range 20 {
+		path := filepath.Join(t.TempDir(), "iamtrack.db")
+		var g errgroup.Group
+		for range 8 {
+			g.Go(func() error {
+				s, err := store.OpenSQLite(t.Context(), path, store.SQLiteOptions{})
+				if err != nil {
+					return err
+				}
+				return errors.Join(s.SetMeta(t.Context(), "a", "b"), s.Close())
+			})
+		}
+		if err := g.Wait(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -113,8 +113,12 @@ func (s *sqlite) openWriter(ctx context.Context) error {
 	s.turn = make(chan struct{}, 1)
 	s.stmts = map[string]*sql.Stmt{}
 	plain := context.WithoutCancel(ctx)
-	var err error
-	if s.conn, err = s.writing.Conn(plain); err != nil {
+	// Each step may meet another process that opens the file, or mends its log after
+	// a crash, and has all of it locked: the driver's own pragmas read the file, too.
+	if err := s.retry(ctx, func() (err error) {
+		s.conn, err = s.writing.Conn(plain)
+		return err
+	}); err != nil {
 		return err
 	}
 	if err := s.retry(ctx, func() error {
@@ -132,7 +136,10 @@ func (s *sqlite) openWriter(ctx context.Context) error {
 	// The log grows to 16 MB before it is copied into the file: bulk writes touch
 	// the same pages again and again. On macOS only a full fsync is durable.
 	for _, pragma := range []string{"wal_autocheckpoint = 4000", "fullfsync = 1", "checkpoint_fullfsync = 1"} {
-		if _, err := s.conn.ExecContext(plain, "PRAGMA "+pragma); err != nil {
+		if err := s.retry(ctx, func() error {
+			_, err := s.conn.ExecContext(plain, "PRAGMA "+pragma)
+			return err
+		}); err != nil {
 			return err
 		}
 	}
